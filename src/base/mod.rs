@@ -1,0 +1,9 @@
+//! Values without behaviour of their own: times, durations, sizes, addresses.
+//!
+//! Absent on purpose: clocks (a shell reads the clock and passes `Time` in) and ids
+//! (they are the protobuf messages of `proto`, used as they are).
+
+pub mod bytes;
+pub mod duration;
+pub mod time;
+pub mod upid;

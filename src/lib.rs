@@ -1,0 +1,13 @@
+//! Apache Mesos again, in Rust: a cluster manager in one binary.
+//!
+//! | layer | modules | may use |
+//! |---|---|---|
+//! | 0 values | `base`, `proto`, `resources` | std, serde, prost |
+//! | 1 cores | `alloc`, `registry`, every `core`, `view`, `validate`, `updates` | layer 0, named cores |
+//! | 2 shared shells | `process`, `http`, `flags`, `files`, `logging`, `metrics` | 0, 1, tokio, axum, std::fs |
+//! | 3 roles | `master`, `agent`, `executor` | 0, 1, 2; never each other |
+//! | 4 commands | `cmd`, `local` | everything |
+//!
+//! Start reading at `cmd/master.rs`, then `master/run.rs`, then `master/core/mod.rs`.
+
+pub mod base;
