@@ -11,3 +11,4 @@
 //! Start reading at `cmd/master.rs`, then `master/run.rs`, then `master/core/mod.rs`.
 
 pub mod base;
+pub mod proto;

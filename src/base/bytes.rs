@@ -9,7 +9,8 @@ pub enum BytesError {
     TooLarge(String),
 }
 
-const UNITS: [(&str, u64); 5] = [("TB", 1 << 40), ("GB", 1 << 30), ("MB", 1 << 20), ("KB", 1 << 10), ("B", 1)];
+const UNITS: [(&str, u64); 5] =
+    [("TB", 1 << 40), ("GB", 1 << 30), ("MB", 1 << 20), ("KB", 1 << 10), ("B", 1)];
 
 /// Reads a size, in bytes. Source: `Bytes::parse`, stout 1.11.
 pub fn parse(text: &str) -> Result<u64, BytesError> {

@@ -17,7 +17,9 @@ const UNITS: [(&str, u128); 8] = [
 /// Why a text is no duration.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum DurationError {
-    #[error("Failed to find the unit of '{0}': expected a number and one of ns, us, ms, secs, mins, hrs, days, weeks")]
+    #[error(
+        "Failed to find the unit of '{0}': expected a number and one of ns, us, ms, secs, mins, hrs, days, weeks"
+    )]
     NoUnit(String),
     #[error("Unknown duration unit '{0}'")]
     UnknownUnit(String),
@@ -32,9 +34,8 @@ pub enum DurationError {
 /// Source: `Duration::parse`, stout 1.11.
 pub fn parse(text: &str) -> Result<Duration, DurationError> {
     let text = text.trim();
-    let split = text
-        .find(|c: char| c.is_ascii_alphabetic())
-        .ok_or_else(|| DurationError::NoUnit(text.to_owned()))?;
+    let split =
+        text.find(|c: char| c.is_ascii_alphabetic()).ok_or_else(|| DurationError::NoUnit(text.to_owned()))?;
     let (number, unit) = text.split_at(split);
     let (_, nanos) = UNITS
         .iter()
