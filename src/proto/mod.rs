@@ -6,6 +6,7 @@
 
 pub mod table;
 #[rustfmt::skip]
+#[allow(dead_code, reason = "every enum has a table, used or not")]
 #[path = "gen/tables.rs"]
 mod tables;
 

@@ -79,7 +79,7 @@ impl ::prost::Name for ExecutorId {
         "/mesos.ExecutorID".into()
     }
 }
-#[derive(PartialOrd, Ord)]
+#[derive(Eq, Hash, PartialOrd, Ord)]
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ContainerId {
     #[prost(string, required, tag = "1")]

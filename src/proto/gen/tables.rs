@@ -556,55 +556,55 @@ pub static E_INTERNAL__UPDATEOPERATIONSTATUSRECORD__TYPE: Enum = Enum { values: 
     EnumValue { number: 1, names: ["ACK", "ACK"] },
 ] };
 pub static M_FRAMEWORKID: Message = Message { name: "mesos.FrameworkID", fields: &[
-    Field { number: 1, names: ["value", "value"], kind: Kind::string, label: Label::Required, default: Default::None },
+    Field { number: 1, names: ["value", "value"], kind: Kind::String, label: Label::Required, default: Default::None },
 ] };
 pub static M_OFFERID: Message = Message { name: "mesos.OfferID", fields: &[
-    Field { number: 1, names: ["value", "value"], kind: Kind::string, label: Label::Required, default: Default::None },
+    Field { number: 1, names: ["value", "value"], kind: Kind::String, label: Label::Required, default: Default::None },
 ] };
 pub static M_AGENTID: Message = Message { name: "mesos.AgentID", fields: &[
-    Field { number: 1, names: ["value", "value"], kind: Kind::string, label: Label::Required, default: Default::None },
+    Field { number: 1, names: ["value", "value"], kind: Kind::String, label: Label::Required, default: Default::None },
 ] };
 pub static M_TASKID: Message = Message { name: "mesos.TaskID", fields: &[
-    Field { number: 1, names: ["value", "value"], kind: Kind::string, label: Label::Required, default: Default::None },
+    Field { number: 1, names: ["value", "value"], kind: Kind::String, label: Label::Required, default: Default::None },
 ] };
 pub static M_EXECUTORID: Message = Message { name: "mesos.ExecutorID", fields: &[
-    Field { number: 1, names: ["value", "value"], kind: Kind::string, label: Label::Required, default: Default::None },
+    Field { number: 1, names: ["value", "value"], kind: Kind::String, label: Label::Required, default: Default::None },
 ] };
 pub static M_CONTAINERID: Message = Message { name: "mesos.ContainerID", fields: &[
-    Field { number: 1, names: ["value", "value"], kind: Kind::string, label: Label::Required, default: Default::None },
+    Field { number: 1, names: ["value", "value"], kind: Kind::String, label: Label::Required, default: Default::None },
     Field { number: 2, names: ["parent", "parent"], kind: Kind::Message(&M_CONTAINERID), label: Label::Optional, default: Default::None },
 ] };
 pub static M_RESOURCEPROVIDERID: Message = Message { name: "mesos.ResourceProviderID", fields: &[
-    Field { number: 1, names: ["value", "value"], kind: Kind::string, label: Label::Required, default: Default::None },
+    Field { number: 1, names: ["value", "value"], kind: Kind::String, label: Label::Required, default: Default::None },
 ] };
 pub static M_OPERATIONID: Message = Message { name: "mesos.OperationID", fields: &[
-    Field { number: 1, names: ["value", "value"], kind: Kind::string, label: Label::Required, default: Default::None },
+    Field { number: 1, names: ["value", "value"], kind: Kind::String, label: Label::Required, default: Default::None },
 ] };
 pub static M_TIMEINFO: Message = Message { name: "mesos.TimeInfo", fields: &[
-    Field { number: 1, names: ["nanoseconds", "nanoseconds"], kind: Kind::int64, label: Label::Required, default: Default::None },
+    Field { number: 1, names: ["nanoseconds", "nanoseconds"], kind: Kind::Int64, label: Label::Required, default: Default::None },
 ] };
 pub static M_DURATIONINFO: Message = Message { name: "mesos.DurationInfo", fields: &[
-    Field { number: 1, names: ["nanoseconds", "nanoseconds"], kind: Kind::int64, label: Label::Required, default: Default::None },
+    Field { number: 1, names: ["nanoseconds", "nanoseconds"], kind: Kind::Int64, label: Label::Required, default: Default::None },
 ] };
 pub static M_ADDRESS: Message = Message { name: "mesos.Address", fields: &[
-    Field { number: 1, names: ["hostname", "hostname"], kind: Kind::string, label: Label::Optional, default: Default::None },
-    Field { number: 2, names: ["ip", "ip"], kind: Kind::string, label: Label::Optional, default: Default::None },
-    Field { number: 3, names: ["port", "port"], kind: Kind::int32, label: Label::Required, default: Default::None },
+    Field { number: 1, names: ["hostname", "hostname"], kind: Kind::String, label: Label::Optional, default: Default::None },
+    Field { number: 2, names: ["ip", "ip"], kind: Kind::String, label: Label::Optional, default: Default::None },
+    Field { number: 3, names: ["port", "port"], kind: Kind::Int32, label: Label::Required, default: Default::None },
 ] };
 pub static M_URL: Message = Message { name: "mesos.URL", fields: &[
-    Field { number: 1, names: ["scheme", "scheme"], kind: Kind::string, label: Label::Required, default: Default::None },
+    Field { number: 1, names: ["scheme", "scheme"], kind: Kind::String, label: Label::Required, default: Default::None },
     Field { number: 2, names: ["address", "address"], kind: Kind::Message(&M_ADDRESS), label: Label::Required, default: Default::None },
-    Field { number: 3, names: ["path", "path"], kind: Kind::string, label: Label::Optional, default: Default::None },
+    Field { number: 3, names: ["path", "path"], kind: Kind::String, label: Label::Optional, default: Default::None },
     Field { number: 4, names: ["query", "query"], kind: Kind::Message(&M_PARAMETER), label: Label::Repeated, default: Default::None },
-    Field { number: 5, names: ["fragment", "fragment"], kind: Kind::string, label: Label::Optional, default: Default::None },
+    Field { number: 5, names: ["fragment", "fragment"], kind: Kind::String, label: Label::Optional, default: Default::None },
 ] };
 pub static M_UNAVAILABILITY: Message = Message { name: "mesos.Unavailability", fields: &[
     Field { number: 1, names: ["start", "start"], kind: Kind::Message(&M_TIMEINFO), label: Label::Required, default: Default::None },
     Field { number: 2, names: ["duration", "duration"], kind: Kind::Message(&M_DURATIONINFO), label: Label::Optional, default: Default::None },
 ] };
 pub static M_MACHINEID: Message = Message { name: "mesos.MachineID", fields: &[
-    Field { number: 1, names: ["hostname", "hostname"], kind: Kind::string, label: Label::Optional, default: Default::None },
-    Field { number: 2, names: ["ip", "ip"], kind: Kind::string, label: Label::Optional, default: Default::None },
+    Field { number: 1, names: ["hostname", "hostname"], kind: Kind::String, label: Label::Optional, default: Default::None },
+    Field { number: 2, names: ["ip", "ip"], kind: Kind::String, label: Label::Optional, default: Default::None },
 ] };
 pub static M_MACHINEINFO: Message = Message { name: "mesos.MachineInfo", fields: &[
     Field { number: 1, names: ["id", "id"], kind: Kind::Message(&M_MACHINEID), label: Label::Required, default: Default::None },
@@ -612,16 +612,16 @@ pub static M_MACHINEINFO: Message = Message { name: "mesos.MachineInfo", fields:
     Field { number: 3, names: ["unavailability", "unavailability"], kind: Kind::Message(&M_UNAVAILABILITY), label: Label::Optional, default: Default::None },
 ] };
 pub static M_FRAMEWORKINFO: Message = Message { name: "mesos.FrameworkInfo", fields: &[
-    Field { number: 1, names: ["user", "user"], kind: Kind::string, label: Label::Required, default: Default::None },
-    Field { number: 2, names: ["name", "name"], kind: Kind::string, label: Label::Required, default: Default::None },
+    Field { number: 1, names: ["user", "user"], kind: Kind::String, label: Label::Required, default: Default::None },
+    Field { number: 2, names: ["name", "name"], kind: Kind::String, label: Label::Required, default: Default::None },
     Field { number: 3, names: ["id", "id"], kind: Kind::Message(&M_FRAMEWORKID), label: Label::Optional, default: Default::None },
-    Field { number: 4, names: ["failover_timeout", "failover_timeout"], kind: Kind::double, label: Label::Optional, default: Default::Float(0.0) },
-    Field { number: 5, names: ["checkpoint", "checkpoint"], kind: Kind::bool, label: Label::Optional, default: Default::Bool(false) },
-    Field { number: 6, names: ["role", "role"], kind: Kind::string, label: Label::Optional, default: Default::None },
-    Field { number: 12, names: ["roles", "roles"], kind: Kind::string, label: Label::Repeated, default: Default::None },
-    Field { number: 7, names: ["hostname", "hostname"], kind: Kind::string, label: Label::Optional, default: Default::None },
-    Field { number: 8, names: ["principal", "principal"], kind: Kind::string, label: Label::Optional, default: Default::None },
-    Field { number: 9, names: ["webui_url", "webui_url"], kind: Kind::string, label: Label::Optional, default: Default::None },
+    Field { number: 4, names: ["failover_timeout", "failover_timeout"], kind: Kind::Double, label: Label::Optional, default: Default::Float(0.0) },
+    Field { number: 5, names: ["checkpoint", "checkpoint"], kind: Kind::Bool, label: Label::Optional, default: Default::Bool(false) },
+    Field { number: 6, names: ["role", "role"], kind: Kind::String, label: Label::Optional, default: Default::None },
+    Field { number: 12, names: ["roles", "roles"], kind: Kind::String, label: Label::Repeated, default: Default::None },
+    Field { number: 7, names: ["hostname", "hostname"], kind: Kind::String, label: Label::Optional, default: Default::None },
+    Field { number: 8, names: ["principal", "principal"], kind: Kind::String, label: Label::Optional, default: Default::None },
+    Field { number: 9, names: ["webui_url", "webui_url"], kind: Kind::String, label: Label::Optional, default: Default::None },
     Field { number: 10, names: ["capabilities", "capabilities"], kind: Kind::Message(&M_FRAMEWORKINFO__CAPABILITY), label: Label::Repeated, default: Default::None },
     Field { number: 11, names: ["labels", "labels"], kind: Kind::Message(&M_LABELS), label: Label::Optional, default: Default::None },
     Field { number: 13, names: ["offer_filters", "offer_filters"], kind: Kind::Message(&M_FRAMEWORKINFO__OFFERFILTERSENTRY), label: Label::Map, default: Default::None },
@@ -630,7 +630,7 @@ pub static M_FRAMEWORKINFO__CAPABILITY: Message = Message { name: "mesos.Framewo
     Field { number: 1, names: ["type", "type"], kind: Kind::Enum(&E_FRAMEWORKINFO__CAPABILITY__TYPE), label: Label::Optional, default: Default::None },
 ] };
 pub static M_FRAMEWORKINFO__OFFERFILTERSENTRY: Message = Message { name: "mesos.FrameworkInfo.OfferFiltersEntry", fields: &[
-    Field { number: 1, names: ["key", "key"], kind: Kind::string, label: Label::Optional, default: Default::None },
+    Field { number: 1, names: ["key", "key"], kind: Kind::String, label: Label::Optional, default: Default::None },
     Field { number: 2, names: ["value", "value"], kind: Kind::Message(&M_OFFERFILTERS), label: Label::Optional, default: Default::None },
 ] };
 pub static M_CHECKINFO: Message = Message { name: "mesos.CheckInfo", fields: &[
@@ -638,26 +638,26 @@ pub static M_CHECKINFO: Message = Message { name: "mesos.CheckInfo", fields: &[
     Field { number: 2, names: ["command", "command"], kind: Kind::Message(&M_CHECKINFO__COMMAND), label: Label::Optional, default: Default::None },
     Field { number: 3, names: ["http", "http"], kind: Kind::Message(&M_CHECKINFO__HTTP), label: Label::Optional, default: Default::None },
     Field { number: 7, names: ["tcp", "tcp"], kind: Kind::Message(&M_CHECKINFO__TCP), label: Label::Optional, default: Default::None },
-    Field { number: 4, names: ["delay_seconds", "delay_seconds"], kind: Kind::double, label: Label::Optional, default: Default::Float(15.0) },
-    Field { number: 5, names: ["interval_seconds", "interval_seconds"], kind: Kind::double, label: Label::Optional, default: Default::Float(10.0) },
-    Field { number: 6, names: ["timeout_seconds", "timeout_seconds"], kind: Kind::double, label: Label::Optional, default: Default::Float(20.0) },
+    Field { number: 4, names: ["delay_seconds", "delay_seconds"], kind: Kind::Double, label: Label::Optional, default: Default::Float(15.0) },
+    Field { number: 5, names: ["interval_seconds", "interval_seconds"], kind: Kind::Double, label: Label::Optional, default: Default::Float(10.0) },
+    Field { number: 6, names: ["timeout_seconds", "timeout_seconds"], kind: Kind::Double, label: Label::Optional, default: Default::Float(20.0) },
 ] };
 pub static M_CHECKINFO__COMMAND: Message = Message { name: "mesos.CheckInfo.Command", fields: &[
     Field { number: 1, names: ["command", "command"], kind: Kind::Message(&M_COMMANDINFO), label: Label::Required, default: Default::None },
 ] };
 pub static M_CHECKINFO__HTTP: Message = Message { name: "mesos.CheckInfo.Http", fields: &[
-    Field { number: 1, names: ["port", "port"], kind: Kind::uint32, label: Label::Required, default: Default::None },
-    Field { number: 2, names: ["path", "path"], kind: Kind::string, label: Label::Optional, default: Default::None },
+    Field { number: 1, names: ["port", "port"], kind: Kind::Uint32, label: Label::Required, default: Default::None },
+    Field { number: 2, names: ["path", "path"], kind: Kind::String, label: Label::Optional, default: Default::None },
 ] };
 pub static M_CHECKINFO__TCP: Message = Message { name: "mesos.CheckInfo.Tcp", fields: &[
-    Field { number: 1, names: ["port", "port"], kind: Kind::uint32, label: Label::Required, default: Default::None },
+    Field { number: 1, names: ["port", "port"], kind: Kind::Uint32, label: Label::Required, default: Default::None },
 ] };
 pub static M_HEALTHCHECK: Message = Message { name: "mesos.HealthCheck", fields: &[
-    Field { number: 2, names: ["delay_seconds", "delay_seconds"], kind: Kind::double, label: Label::Optional, default: Default::Float(15.0) },
-    Field { number: 3, names: ["interval_seconds", "interval_seconds"], kind: Kind::double, label: Label::Optional, default: Default::Float(10.0) },
-    Field { number: 4, names: ["timeout_seconds", "timeout_seconds"], kind: Kind::double, label: Label::Optional, default: Default::Float(20.0) },
-    Field { number: 5, names: ["consecutive_failures", "consecutive_failures"], kind: Kind::uint32, label: Label::Optional, default: Default::Int(3) },
-    Field { number: 6, names: ["grace_period_seconds", "grace_period_seconds"], kind: Kind::double, label: Label::Optional, default: Default::Float(10.0) },
+    Field { number: 2, names: ["delay_seconds", "delay_seconds"], kind: Kind::Double, label: Label::Optional, default: Default::Float(15.0) },
+    Field { number: 3, names: ["interval_seconds", "interval_seconds"], kind: Kind::Double, label: Label::Optional, default: Default::Float(10.0) },
+    Field { number: 4, names: ["timeout_seconds", "timeout_seconds"], kind: Kind::Double, label: Label::Optional, default: Default::Float(20.0) },
+    Field { number: 5, names: ["consecutive_failures", "consecutive_failures"], kind: Kind::Uint32, label: Label::Optional, default: Default::Int(3) },
+    Field { number: 6, names: ["grace_period_seconds", "grace_period_seconds"], kind: Kind::Double, label: Label::Optional, default: Default::Float(10.0) },
     Field { number: 8, names: ["type", "type"], kind: Kind::Enum(&E_HEALTHCHECK__TYPE), label: Label::Optional, default: Default::None },
     Field { number: 7, names: ["command", "command"], kind: Kind::Message(&M_COMMANDINFO), label: Label::Optional, default: Default::None },
     Field { number: 1, names: ["http", "http"], kind: Kind::Message(&M_HEALTHCHECK__HTTPCHECKINFO), label: Label::Optional, default: Default::None },
@@ -665,14 +665,14 @@ pub static M_HEALTHCHECK: Message = Message { name: "mesos.HealthCheck", fields:
 ] };
 pub static M_HEALTHCHECK__HTTPCHECKINFO: Message = Message { name: "mesos.HealthCheck.HTTPCheckInfo", fields: &[
     Field { number: 5, names: ["protocol", "protocol"], kind: Kind::Enum(&E_NETWORKINFO__PROTOCOL), label: Label::Optional, default: Default::Enum(1) },
-    Field { number: 3, names: ["scheme", "scheme"], kind: Kind::string, label: Label::Optional, default: Default::None },
-    Field { number: 1, names: ["port", "port"], kind: Kind::uint32, label: Label::Required, default: Default::None },
-    Field { number: 2, names: ["path", "path"], kind: Kind::string, label: Label::Optional, default: Default::None },
-    Field { number: 4, names: ["statuses", "statuses"], kind: Kind::uint32, label: Label::Repeated, default: Default::None },
+    Field { number: 3, names: ["scheme", "scheme"], kind: Kind::String, label: Label::Optional, default: Default::None },
+    Field { number: 1, names: ["port", "port"], kind: Kind::Uint32, label: Label::Required, default: Default::None },
+    Field { number: 2, names: ["path", "path"], kind: Kind::String, label: Label::Optional, default: Default::None },
+    Field { number: 4, names: ["statuses", "statuses"], kind: Kind::Uint32, label: Label::Repeated, default: Default::None },
 ] };
 pub static M_HEALTHCHECK__TCPCHECKINFO: Message = Message { name: "mesos.HealthCheck.TCPCheckInfo", fields: &[
     Field { number: 2, names: ["protocol", "protocol"], kind: Kind::Enum(&E_NETWORKINFO__PROTOCOL), label: Label::Optional, default: Default::Enum(1) },
-    Field { number: 1, names: ["port", "port"], kind: Kind::uint32, label: Label::Required, default: Default::None },
+    Field { number: 1, names: ["port", "port"], kind: Kind::Uint32, label: Label::Required, default: Default::None },
 ] };
 pub static M_KILLPOLICY: Message = Message { name: "mesos.KillPolicy", fields: &[
     Field { number: 1, names: ["grace_period", "grace_period"], kind: Kind::Message(&M_DURATIONINFO), label: Label::Optional, default: Default::None },
@@ -680,17 +680,17 @@ pub static M_KILLPOLICY: Message = Message { name: "mesos.KillPolicy", fields: &
 pub static M_COMMANDINFO: Message = Message { name: "mesos.CommandInfo", fields: &[
     Field { number: 1, names: ["uris", "uris"], kind: Kind::Message(&M_COMMANDINFO__URI), label: Label::Repeated, default: Default::None },
     Field { number: 2, names: ["environment", "environment"], kind: Kind::Message(&M_ENVIRONMENT), label: Label::Optional, default: Default::None },
-    Field { number: 6, names: ["shell", "shell"], kind: Kind::bool, label: Label::Optional, default: Default::Bool(true) },
-    Field { number: 3, names: ["value", "value"], kind: Kind::string, label: Label::Optional, default: Default::None },
-    Field { number: 7, names: ["arguments", "arguments"], kind: Kind::string, label: Label::Repeated, default: Default::None },
-    Field { number: 5, names: ["user", "user"], kind: Kind::string, label: Label::Optional, default: Default::None },
+    Field { number: 6, names: ["shell", "shell"], kind: Kind::Bool, label: Label::Optional, default: Default::Bool(true) },
+    Field { number: 3, names: ["value", "value"], kind: Kind::String, label: Label::Optional, default: Default::None },
+    Field { number: 7, names: ["arguments", "arguments"], kind: Kind::String, label: Label::Repeated, default: Default::None },
+    Field { number: 5, names: ["user", "user"], kind: Kind::String, label: Label::Optional, default: Default::None },
 ] };
 pub static M_COMMANDINFO__URI: Message = Message { name: "mesos.CommandInfo.URI", fields: &[
-    Field { number: 1, names: ["value", "value"], kind: Kind::string, label: Label::Required, default: Default::None },
-    Field { number: 2, names: ["executable", "executable"], kind: Kind::bool, label: Label::Optional, default: Default::None },
-    Field { number: 3, names: ["extract", "extract"], kind: Kind::bool, label: Label::Optional, default: Default::Bool(true) },
-    Field { number: 4, names: ["cache", "cache"], kind: Kind::bool, label: Label::Optional, default: Default::None },
-    Field { number: 5, names: ["output_file", "output_file"], kind: Kind::string, label: Label::Optional, default: Default::None },
+    Field { number: 1, names: ["value", "value"], kind: Kind::String, label: Label::Required, default: Default::None },
+    Field { number: 2, names: ["executable", "executable"], kind: Kind::Bool, label: Label::Optional, default: Default::None },
+    Field { number: 3, names: ["extract", "extract"], kind: Kind::Bool, label: Label::Optional, default: Default::Bool(true) },
+    Field { number: 4, names: ["cache", "cache"], kind: Kind::Bool, label: Label::Optional, default: Default::None },
+    Field { number: 5, names: ["output_file", "output_file"], kind: Kind::String, label: Label::Optional, default: Default::None },
 ] };
 pub static M_EXECUTORINFO: Message = Message { name: "mesos.ExecutorInfo", fields: &[
     Field { number: 15, names: ["type", "type"], kind: Kind::Enum(&E_EXECUTORINFO__TYPE), label: Label::Optional, default: Default::None },
@@ -699,9 +699,9 @@ pub static M_EXECUTORINFO: Message = Message { name: "mesos.ExecutorInfo", field
     Field { number: 7, names: ["command", "command"], kind: Kind::Message(&M_COMMANDINFO), label: Label::Optional, default: Default::None },
     Field { number: 11, names: ["container", "container"], kind: Kind::Message(&M_CONTAINERINFO), label: Label::Optional, default: Default::None },
     Field { number: 5, names: ["resources", "resources"], kind: Kind::Message(&M_RESOURCE), label: Label::Repeated, default: Default::None },
-    Field { number: 9, names: ["name", "name"], kind: Kind::string, label: Label::Optional, default: Default::None },
-    Field { number: 10, names: ["source", "source"], kind: Kind::string, label: Label::Optional, default: Default::None },
-    Field { number: 4, names: ["data", "data"], kind: Kind::bytes, label: Label::Optional, default: Default::None },
+    Field { number: 9, names: ["name", "name"], kind: Kind::String, label: Label::Optional, default: Default::None },
+    Field { number: 10, names: ["source", "source"], kind: Kind::String, label: Label::Optional, default: Default::None },
+    Field { number: 4, names: ["data", "data"], kind: Kind::Bytes, label: Label::Optional, default: Default::None },
     Field { number: 12, names: ["discovery", "discovery"], kind: Kind::Message(&M_DISCOVERYINFO), label: Label::Optional, default: Default::None },
     Field { number: 13, names: ["shutdown_grace_period", "shutdown_grace_period"], kind: Kind::Message(&M_DURATIONINFO), label: Label::Optional, default: Default::None },
     Field { number: 14, names: ["labels", "labels"], kind: Kind::Message(&M_LABELS), label: Label::Optional, default: Default::None },
@@ -714,18 +714,18 @@ pub static M_DOMAININFO__FAULTDOMAIN: Message = Message { name: "mesos.DomainInf
     Field { number: 2, names: ["zone", "zone"], kind: Kind::Message(&M_DOMAININFO__FAULTDOMAIN__ZONEINFO), label: Label::Required, default: Default::None },
 ] };
 pub static M_DOMAININFO__FAULTDOMAIN__REGIONINFO: Message = Message { name: "mesos.DomainInfo.FaultDomain.RegionInfo", fields: &[
-    Field { number: 1, names: ["name", "name"], kind: Kind::string, label: Label::Required, default: Default::None },
+    Field { number: 1, names: ["name", "name"], kind: Kind::String, label: Label::Required, default: Default::None },
 ] };
 pub static M_DOMAININFO__FAULTDOMAIN__ZONEINFO: Message = Message { name: "mesos.DomainInfo.FaultDomain.ZoneInfo", fields: &[
-    Field { number: 1, names: ["name", "name"], kind: Kind::string, label: Label::Required, default: Default::None },
+    Field { number: 1, names: ["name", "name"], kind: Kind::String, label: Label::Required, default: Default::None },
 ] };
 pub static M_MASTERINFO: Message = Message { name: "mesos.MasterInfo", fields: &[
-    Field { number: 1, names: ["id", "id"], kind: Kind::string, label: Label::Required, default: Default::None },
-    Field { number: 2, names: ["ip", "ip"], kind: Kind::uint32, label: Label::Required, default: Default::None },
-    Field { number: 3, names: ["port", "port"], kind: Kind::uint32, label: Label::Required, default: Default::Int(5050) },
-    Field { number: 4, names: ["pid", "pid"], kind: Kind::string, label: Label::Optional, default: Default::None },
-    Field { number: 5, names: ["hostname", "hostname"], kind: Kind::string, label: Label::Optional, default: Default::None },
-    Field { number: 6, names: ["version", "version"], kind: Kind::string, label: Label::Optional, default: Default::None },
+    Field { number: 1, names: ["id", "id"], kind: Kind::String, label: Label::Required, default: Default::None },
+    Field { number: 2, names: ["ip", "ip"], kind: Kind::Uint32, label: Label::Required, default: Default::None },
+    Field { number: 3, names: ["port", "port"], kind: Kind::Uint32, label: Label::Required, default: Default::Int(5050) },
+    Field { number: 4, names: ["pid", "pid"], kind: Kind::String, label: Label::Optional, default: Default::None },
+    Field { number: 5, names: ["hostname", "hostname"], kind: Kind::String, label: Label::Optional, default: Default::None },
+    Field { number: 6, names: ["version", "version"], kind: Kind::String, label: Label::Optional, default: Default::None },
     Field { number: 7, names: ["address", "address"], kind: Kind::Message(&M_ADDRESS), label: Label::Optional, default: Default::None },
     Field { number: 8, names: ["domain", "domain"], kind: Kind::Message(&M_DOMAININFO), label: Label::Optional, default: Default::None },
     Field { number: 9, names: ["capabilities", "capabilities"], kind: Kind::Message(&M_MASTERINFO__CAPABILITY), label: Label::Repeated, default: Default::None },
@@ -734,13 +734,13 @@ pub static M_MASTERINFO__CAPABILITY: Message = Message { name: "mesos.MasterInfo
     Field { number: 1, names: ["type", "type"], kind: Kind::Enum(&E_MASTERINFO__CAPABILITY__TYPE), label: Label::Optional, default: Default::None },
 ] };
 pub static M_AGENTINFO: Message = Message { name: "mesos.AgentInfo", fields: &[
-    Field { number: 1, names: ["hostname", "hostname"], kind: Kind::string, label: Label::Required, default: Default::None },
-    Field { number: 8, names: ["port", "port"], kind: Kind::int32, label: Label::Optional, default: Default::Int(5051) },
+    Field { number: 1, names: ["hostname", "hostname"], kind: Kind::String, label: Label::Required, default: Default::None },
+    Field { number: 8, names: ["port", "port"], kind: Kind::Int32, label: Label::Optional, default: Default::Int(5051) },
     Field { number: 3, names: ["resources", "resources"], kind: Kind::Message(&M_RESOURCE), label: Label::Repeated, default: Default::None },
     Field { number: 5, names: ["attributes", "attributes"], kind: Kind::Message(&M_ATTRIBUTE), label: Label::Repeated, default: Default::None },
     Field { number: 6, names: ["id", "id"], kind: Kind::Message(&M_AGENTID), label: Label::Optional, default: Default::None },
     Field { number: 10, names: ["domain", "domain"], kind: Kind::Message(&M_DOMAININFO), label: Label::Optional, default: Default::None },
-    Field { number: 7, names: ["checkpoint", ""], kind: Kind::bool, label: Label::Optional, default: Default::Bool(false) },
+    Field { number: 7, names: ["checkpoint", ""], kind: Kind::Bool, label: Label::Optional, default: Default::Bool(false) },
 ] };
 pub static M_AGENTINFO__CAPABILITY: Message = Message { name: "mesos.AgentInfo.Capability", fields: &[
     Field { number: 1, names: ["type", "type"], kind: Kind::Enum(&E_AGENTINFO__CAPABILITY__TYPE), label: Label::Optional, default: Default::None },
@@ -753,27 +753,27 @@ pub static M_CSIPLUGINCONTAINERINFO: Message = Message { name: "mesos.CSIPluginC
 ] };
 pub static M_CSIPLUGINENDPOINT: Message = Message { name: "mesos.CSIPluginEndpoint", fields: &[
     Field { number: 1, names: ["csi_service", "csi_service"], kind: Kind::Enum(&E_CSIPLUGINCONTAINERINFO__SERVICE), label: Label::Required, default: Default::None },
-    Field { number: 2, names: ["endpoint", "endpoint"], kind: Kind::string, label: Label::Required, default: Default::None },
+    Field { number: 2, names: ["endpoint", "endpoint"], kind: Kind::String, label: Label::Required, default: Default::None },
 ] };
 pub static M_CSIPLUGININFO: Message = Message { name: "mesos.CSIPluginInfo", fields: &[
-    Field { number: 1, names: ["type", "type"], kind: Kind::string, label: Label::Required, default: Default::None },
-    Field { number: 2, names: ["name", "name"], kind: Kind::string, label: Label::Optional, default: Default::Text("default") },
+    Field { number: 1, names: ["type", "type"], kind: Kind::String, label: Label::Required, default: Default::None },
+    Field { number: 2, names: ["name", "name"], kind: Kind::String, label: Label::Optional, default: Default::Text("default") },
     Field { number: 3, names: ["containers", "containers"], kind: Kind::Message(&M_CSIPLUGINCONTAINERINFO), label: Label::Repeated, default: Default::None },
     Field { number: 4, names: ["endpoints", "endpoints"], kind: Kind::Message(&M_CSIPLUGINENDPOINT), label: Label::Repeated, default: Default::None },
-    Field { number: 5, names: ["target_path_root", "target_path_root"], kind: Kind::string, label: Label::Optional, default: Default::None },
-    Field { number: 6, names: ["target_path_exists", "target_path_exists"], kind: Kind::bool, label: Label::Optional, default: Default::None },
+    Field { number: 5, names: ["target_path_root", "target_path_root"], kind: Kind::String, label: Label::Optional, default: Default::None },
+    Field { number: 6, names: ["target_path_exists", "target_path_exists"], kind: Kind::Bool, label: Label::Optional, default: Default::None },
 ] };
 pub static M_RESOURCEPROVIDERINFO: Message = Message { name: "mesos.ResourceProviderInfo", fields: &[
     Field { number: 1, names: ["id", "id"], kind: Kind::Message(&M_RESOURCEPROVIDERID), label: Label::Optional, default: Default::None },
     Field { number: 2, names: ["attributes", "attributes"], kind: Kind::Message(&M_ATTRIBUTE), label: Label::Repeated, default: Default::None },
-    Field { number: 3, names: ["type", "type"], kind: Kind::string, label: Label::Required, default: Default::None },
-    Field { number: 4, names: ["name", "name"], kind: Kind::string, label: Label::Required, default: Default::None },
+    Field { number: 3, names: ["type", "type"], kind: Kind::String, label: Label::Required, default: Default::None },
+    Field { number: 4, names: ["name", "name"], kind: Kind::String, label: Label::Required, default: Default::None },
     Field { number: 5, names: ["default_reservations", "default_reservations"], kind: Kind::Message(&M_RESOURCE__RESERVATIONINFO), label: Label::Repeated, default: Default::None },
     Field { number: 6, names: ["storage", "storage"], kind: Kind::Message(&M_RESOURCEPROVIDERINFO__STORAGE), label: Label::Optional, default: Default::None },
 ] };
 pub static M_RESOURCEPROVIDERINFO__STORAGE: Message = Message { name: "mesos.ResourceProviderInfo.Storage", fields: &[
     Field { number: 1, names: ["plugin", "plugin"], kind: Kind::Message(&M_CSIPLUGININFO), label: Label::Required, default: Default::None },
-    Field { number: 2, names: ["reconciliation_interval_seconds", "reconciliation_interval_seconds"], kind: Kind::double, label: Label::Optional, default: Default::None },
+    Field { number: 2, names: ["reconciliation_interval_seconds", "reconciliation_interval_seconds"], kind: Kind::Double, label: Label::Optional, default: Default::None },
 ] };
 pub static M_VALUE: Message = Message { name: "mesos.Value", fields: &[
     Field { number: 1, names: ["type", "type"], kind: Kind::Enum(&E_VALUE__TYPE), label: Label::Required, default: Default::None },
@@ -783,23 +783,23 @@ pub static M_VALUE: Message = Message { name: "mesos.Value", fields: &[
     Field { number: 5, names: ["text", "text"], kind: Kind::Message(&M_VALUE__TEXT), label: Label::Optional, default: Default::None },
 ] };
 pub static M_VALUE__SCALAR: Message = Message { name: "mesos.Value.Scalar", fields: &[
-    Field { number: 1, names: ["value", "value"], kind: Kind::double, label: Label::Required, default: Default::None },
+    Field { number: 1, names: ["value", "value"], kind: Kind::Double, label: Label::Required, default: Default::None },
 ] };
 pub static M_VALUE__RANGE: Message = Message { name: "mesos.Value.Range", fields: &[
-    Field { number: 1, names: ["begin", "begin"], kind: Kind::uint64, label: Label::Required, default: Default::None },
-    Field { number: 2, names: ["end", "end"], kind: Kind::uint64, label: Label::Required, default: Default::None },
+    Field { number: 1, names: ["begin", "begin"], kind: Kind::Uint64, label: Label::Required, default: Default::None },
+    Field { number: 2, names: ["end", "end"], kind: Kind::Uint64, label: Label::Required, default: Default::None },
 ] };
 pub static M_VALUE__RANGES: Message = Message { name: "mesos.Value.Ranges", fields: &[
     Field { number: 1, names: ["range", "range"], kind: Kind::Message(&M_VALUE__RANGE), label: Label::Repeated, default: Default::None },
 ] };
 pub static M_VALUE__SET: Message = Message { name: "mesos.Value.Set", fields: &[
-    Field { number: 1, names: ["item", "item"], kind: Kind::string, label: Label::Repeated, default: Default::None },
+    Field { number: 1, names: ["item", "item"], kind: Kind::String, label: Label::Repeated, default: Default::None },
 ] };
 pub static M_VALUE__TEXT: Message = Message { name: "mesos.Value.Text", fields: &[
-    Field { number: 1, names: ["value", "value"], kind: Kind::string, label: Label::Required, default: Default::None },
+    Field { number: 1, names: ["value", "value"], kind: Kind::String, label: Label::Required, default: Default::None },
 ] };
 pub static M_ATTRIBUTE: Message = Message { name: "mesos.Attribute", fields: &[
-    Field { number: 1, names: ["name", "name"], kind: Kind::string, label: Label::Required, default: Default::None },
+    Field { number: 1, names: ["name", "name"], kind: Kind::String, label: Label::Required, default: Default::None },
     Field { number: 2, names: ["type", "type"], kind: Kind::Enum(&E_VALUE__TYPE), label: Label::Required, default: Default::None },
     Field { number: 3, names: ["scalar", "scalar"], kind: Kind::Message(&M_VALUE__SCALAR), label: Label::Optional, default: Default::None },
     Field { number: 4, names: ["ranges", "ranges"], kind: Kind::Message(&M_VALUE__RANGES), label: Label::Optional, default: Default::None },
@@ -808,12 +808,12 @@ pub static M_ATTRIBUTE: Message = Message { name: "mesos.Attribute", fields: &[
 ] };
 pub static M_RESOURCE: Message = Message { name: "mesos.Resource", fields: &[
     Field { number: 12, names: ["provider_id", "provider_id"], kind: Kind::Message(&M_RESOURCEPROVIDERID), label: Label::Optional, default: Default::None },
-    Field { number: 1, names: ["name", "name"], kind: Kind::string, label: Label::Required, default: Default::None },
+    Field { number: 1, names: ["name", "name"], kind: Kind::String, label: Label::Required, default: Default::None },
     Field { number: 2, names: ["type", "type"], kind: Kind::Enum(&E_VALUE__TYPE), label: Label::Required, default: Default::None },
     Field { number: 3, names: ["scalar", "scalar"], kind: Kind::Message(&M_VALUE__SCALAR), label: Label::Optional, default: Default::None },
     Field { number: 4, names: ["ranges", "ranges"], kind: Kind::Message(&M_VALUE__RANGES), label: Label::Optional, default: Default::None },
     Field { number: 5, names: ["set", "set"], kind: Kind::Message(&M_VALUE__SET), label: Label::Optional, default: Default::None },
-    Field { number: 6, names: ["role", "role"], kind: Kind::string, label: Label::Optional, default: Default::None },
+    Field { number: 6, names: ["role", "role"], kind: Kind::String, label: Label::Optional, default: Default::None },
     Field { number: 11, names: ["allocation_info", "allocation_info"], kind: Kind::Message(&M_RESOURCE__ALLOCATIONINFO), label: Label::Optional, default: Default::None },
     Field { number: 8, names: ["reservation", "reservation"], kind: Kind::Message(&M_RESOURCE__RESERVATIONINFO), label: Label::Optional, default: Default::None },
     Field { number: 13, names: ["reservations", "reservations"], kind: Kind::Message(&M_RESOURCE__RESERVATIONINFO), label: Label::Repeated, default: Default::None },
@@ -822,12 +822,12 @@ pub static M_RESOURCE: Message = Message { name: "mesos.Resource", fields: &[
     Field { number: 10, names: ["shared", "shared"], kind: Kind::Message(&M_RESOURCE__SHAREDINFO), label: Label::Optional, default: Default::None },
 ] };
 pub static M_RESOURCE__ALLOCATIONINFO: Message = Message { name: "mesos.Resource.AllocationInfo", fields: &[
-    Field { number: 1, names: ["role", "role"], kind: Kind::string, label: Label::Optional, default: Default::None },
+    Field { number: 1, names: ["role", "role"], kind: Kind::String, label: Label::Optional, default: Default::None },
 ] };
 pub static M_RESOURCE__RESERVATIONINFO: Message = Message { name: "mesos.Resource.ReservationInfo", fields: &[
     Field { number: 4, names: ["type", "type"], kind: Kind::Enum(&E_RESOURCE__RESERVATIONINFO__TYPE), label: Label::Optional, default: Default::None },
-    Field { number: 3, names: ["role", "role"], kind: Kind::string, label: Label::Optional, default: Default::None },
-    Field { number: 1, names: ["principal", "principal"], kind: Kind::string, label: Label::Optional, default: Default::None },
+    Field { number: 3, names: ["role", "role"], kind: Kind::String, label: Label::Optional, default: Default::None },
+    Field { number: 1, names: ["principal", "principal"], kind: Kind::String, label: Label::Optional, default: Default::None },
     Field { number: 2, names: ["labels", "labels"], kind: Kind::Message(&M_LABELS), label: Label::Optional, default: Default::None },
 ] };
 pub static M_RESOURCE__DISKINFO: Message = Message { name: "mesos.Resource.DiskInfo", fields: &[
@@ -836,116 +836,116 @@ pub static M_RESOURCE__DISKINFO: Message = Message { name: "mesos.Resource.DiskI
     Field { number: 3, names: ["source", "source"], kind: Kind::Message(&M_RESOURCE__DISKINFO__SOURCE), label: Label::Optional, default: Default::None },
 ] };
 pub static M_RESOURCE__DISKINFO__PERSISTENCE: Message = Message { name: "mesos.Resource.DiskInfo.Persistence", fields: &[
-    Field { number: 1, names: ["id", "id"], kind: Kind::string, label: Label::Required, default: Default::None },
-    Field { number: 2, names: ["principal", "principal"], kind: Kind::string, label: Label::Optional, default: Default::None },
+    Field { number: 1, names: ["id", "id"], kind: Kind::String, label: Label::Required, default: Default::None },
+    Field { number: 2, names: ["principal", "principal"], kind: Kind::String, label: Label::Optional, default: Default::None },
 ] };
 pub static M_RESOURCE__DISKINFO__SOURCE: Message = Message { name: "mesos.Resource.DiskInfo.Source", fields: &[
     Field { number: 1, names: ["type", "type"], kind: Kind::Enum(&E_RESOURCE__DISKINFO__SOURCE__TYPE), label: Label::Required, default: Default::None },
     Field { number: 2, names: ["path", "path"], kind: Kind::Message(&M_RESOURCE__DISKINFO__SOURCE__PATH), label: Label::Optional, default: Default::None },
     Field { number: 3, names: ["mount", "mount"], kind: Kind::Message(&M_RESOURCE__DISKINFO__SOURCE__MOUNT), label: Label::Optional, default: Default::None },
-    Field { number: 7, names: ["vendor", "vendor"], kind: Kind::string, label: Label::Optional, default: Default::None },
-    Field { number: 4, names: ["id", "id"], kind: Kind::string, label: Label::Optional, default: Default::None },
+    Field { number: 7, names: ["vendor", "vendor"], kind: Kind::String, label: Label::Optional, default: Default::None },
+    Field { number: 4, names: ["id", "id"], kind: Kind::String, label: Label::Optional, default: Default::None },
     Field { number: 5, names: ["metadata", "metadata"], kind: Kind::Message(&M_LABELS), label: Label::Optional, default: Default::None },
-    Field { number: 6, names: ["profile", "profile"], kind: Kind::string, label: Label::Optional, default: Default::None },
+    Field { number: 6, names: ["profile", "profile"], kind: Kind::String, label: Label::Optional, default: Default::None },
 ] };
 pub static M_RESOURCE__DISKINFO__SOURCE__PATH: Message = Message { name: "mesos.Resource.DiskInfo.Source.Path", fields: &[
-    Field { number: 1, names: ["root", "root"], kind: Kind::string, label: Label::Optional, default: Default::None },
+    Field { number: 1, names: ["root", "root"], kind: Kind::String, label: Label::Optional, default: Default::None },
 ] };
 pub static M_RESOURCE__DISKINFO__SOURCE__MOUNT: Message = Message { name: "mesos.Resource.DiskInfo.Source.Mount", fields: &[
-    Field { number: 1, names: ["root", "root"], kind: Kind::string, label: Label::Optional, default: Default::None },
+    Field { number: 1, names: ["root", "root"], kind: Kind::String, label: Label::Optional, default: Default::None },
 ] };
 pub static M_RESOURCE__REVOCABLEINFO: Message = Message { name: "mesos.Resource.RevocableInfo", fields: &[
 ] };
 pub static M_RESOURCE__SHAREDINFO: Message = Message { name: "mesos.Resource.SharedInfo", fields: &[
 ] };
 pub static M_TRAFFICCONTROLSTATISTICS: Message = Message { name: "mesos.TrafficControlStatistics", fields: &[
-    Field { number: 1, names: ["id", "id"], kind: Kind::string, label: Label::Required, default: Default::None },
-    Field { number: 2, names: ["backlog", "backlog"], kind: Kind::uint64, label: Label::Optional, default: Default::None },
-    Field { number: 3, names: ["bytes", "bytes"], kind: Kind::uint64, label: Label::Optional, default: Default::None },
-    Field { number: 4, names: ["drops", "drops"], kind: Kind::uint64, label: Label::Optional, default: Default::None },
-    Field { number: 5, names: ["overlimits", "overlimits"], kind: Kind::uint64, label: Label::Optional, default: Default::None },
-    Field { number: 6, names: ["packets", "packets"], kind: Kind::uint64, label: Label::Optional, default: Default::None },
-    Field { number: 7, names: ["qlen", "qlen"], kind: Kind::uint64, label: Label::Optional, default: Default::None },
-    Field { number: 8, names: ["ratebps", "ratebps"], kind: Kind::uint64, label: Label::Optional, default: Default::None },
-    Field { number: 9, names: ["ratepps", "ratepps"], kind: Kind::uint64, label: Label::Optional, default: Default::None },
-    Field { number: 10, names: ["requeues", "requeues"], kind: Kind::uint64, label: Label::Optional, default: Default::None },
+    Field { number: 1, names: ["id", "id"], kind: Kind::String, label: Label::Required, default: Default::None },
+    Field { number: 2, names: ["backlog", "backlog"], kind: Kind::Uint64, label: Label::Optional, default: Default::None },
+    Field { number: 3, names: ["bytes", "bytes"], kind: Kind::Uint64, label: Label::Optional, default: Default::None },
+    Field { number: 4, names: ["drops", "drops"], kind: Kind::Uint64, label: Label::Optional, default: Default::None },
+    Field { number: 5, names: ["overlimits", "overlimits"], kind: Kind::Uint64, label: Label::Optional, default: Default::None },
+    Field { number: 6, names: ["packets", "packets"], kind: Kind::Uint64, label: Label::Optional, default: Default::None },
+    Field { number: 7, names: ["qlen", "qlen"], kind: Kind::Uint64, label: Label::Optional, default: Default::None },
+    Field { number: 8, names: ["ratebps", "ratebps"], kind: Kind::Uint64, label: Label::Optional, default: Default::None },
+    Field { number: 9, names: ["ratepps", "ratepps"], kind: Kind::Uint64, label: Label::Optional, default: Default::None },
+    Field { number: 10, names: ["requeues", "requeues"], kind: Kind::Uint64, label: Label::Optional, default: Default::None },
 ] };
 pub static M_IPSTATISTICS: Message = Message { name: "mesos.IpStatistics", fields: &[
-    Field { number: 1, names: ["Forwarding", "Forwarding"], kind: Kind::int64, label: Label::Optional, default: Default::None },
-    Field { number: 2, names: ["DefaultTTL", "DefaultTTL"], kind: Kind::int64, label: Label::Optional, default: Default::None },
-    Field { number: 3, names: ["InReceives", "InReceives"], kind: Kind::int64, label: Label::Optional, default: Default::None },
-    Field { number: 4, names: ["InHdrErrors", "InHdrErrors"], kind: Kind::int64, label: Label::Optional, default: Default::None },
-    Field { number: 5, names: ["InAddrErrors", "InAddrErrors"], kind: Kind::int64, label: Label::Optional, default: Default::None },
-    Field { number: 6, names: ["ForwDatagrams", "ForwDatagrams"], kind: Kind::int64, label: Label::Optional, default: Default::None },
-    Field { number: 7, names: ["InUnknownProtos", "InUnknownProtos"], kind: Kind::int64, label: Label::Optional, default: Default::None },
-    Field { number: 8, names: ["InDiscards", "InDiscards"], kind: Kind::int64, label: Label::Optional, default: Default::None },
-    Field { number: 9, names: ["InDelivers", "InDelivers"], kind: Kind::int64, label: Label::Optional, default: Default::None },
-    Field { number: 10, names: ["OutRequests", "OutRequests"], kind: Kind::int64, label: Label::Optional, default: Default::None },
-    Field { number: 11, names: ["OutDiscards", "OutDiscards"], kind: Kind::int64, label: Label::Optional, default: Default::None },
-    Field { number: 12, names: ["OutNoRoutes", "OutNoRoutes"], kind: Kind::int64, label: Label::Optional, default: Default::None },
-    Field { number: 13, names: ["ReasmTimeout", "ReasmTimeout"], kind: Kind::int64, label: Label::Optional, default: Default::None },
-    Field { number: 14, names: ["ReasmReqds", "ReasmReqds"], kind: Kind::int64, label: Label::Optional, default: Default::None },
-    Field { number: 15, names: ["ReasmOKs", "ReasmOKs"], kind: Kind::int64, label: Label::Optional, default: Default::None },
-    Field { number: 16, names: ["ReasmFails", "ReasmFails"], kind: Kind::int64, label: Label::Optional, default: Default::None },
-    Field { number: 17, names: ["FragOKs", "FragOKs"], kind: Kind::int64, label: Label::Optional, default: Default::None },
-    Field { number: 18, names: ["FragFails", "FragFails"], kind: Kind::int64, label: Label::Optional, default: Default::None },
-    Field { number: 19, names: ["FragCreates", "FragCreates"], kind: Kind::int64, label: Label::Optional, default: Default::None },
+    Field { number: 1, names: ["Forwarding", "Forwarding"], kind: Kind::Int64, label: Label::Optional, default: Default::None },
+    Field { number: 2, names: ["DefaultTTL", "DefaultTTL"], kind: Kind::Int64, label: Label::Optional, default: Default::None },
+    Field { number: 3, names: ["InReceives", "InReceives"], kind: Kind::Int64, label: Label::Optional, default: Default::None },
+    Field { number: 4, names: ["InHdrErrors", "InHdrErrors"], kind: Kind::Int64, label: Label::Optional, default: Default::None },
+    Field { number: 5, names: ["InAddrErrors", "InAddrErrors"], kind: Kind::Int64, label: Label::Optional, default: Default::None },
+    Field { number: 6, names: ["ForwDatagrams", "ForwDatagrams"], kind: Kind::Int64, label: Label::Optional, default: Default::None },
+    Field { number: 7, names: ["InUnknownProtos", "InUnknownProtos"], kind: Kind::Int64, label: Label::Optional, default: Default::None },
+    Field { number: 8, names: ["InDiscards", "InDiscards"], kind: Kind::Int64, label: Label::Optional, default: Default::None },
+    Field { number: 9, names: ["InDelivers", "InDelivers"], kind: Kind::Int64, label: Label::Optional, default: Default::None },
+    Field { number: 10, names: ["OutRequests", "OutRequests"], kind: Kind::Int64, label: Label::Optional, default: Default::None },
+    Field { number: 11, names: ["OutDiscards", "OutDiscards"], kind: Kind::Int64, label: Label::Optional, default: Default::None },
+    Field { number: 12, names: ["OutNoRoutes", "OutNoRoutes"], kind: Kind::Int64, label: Label::Optional, default: Default::None },
+    Field { number: 13, names: ["ReasmTimeout", "ReasmTimeout"], kind: Kind::Int64, label: Label::Optional, default: Default::None },
+    Field { number: 14, names: ["ReasmReqds", "ReasmReqds"], kind: Kind::Int64, label: Label::Optional, default: Default::None },
+    Field { number: 15, names: ["ReasmOKs", "ReasmOKs"], kind: Kind::Int64, label: Label::Optional, default: Default::None },
+    Field { number: 16, names: ["ReasmFails", "ReasmFails"], kind: Kind::Int64, label: Label::Optional, default: Default::None },
+    Field { number: 17, names: ["FragOKs", "FragOKs"], kind: Kind::Int64, label: Label::Optional, default: Default::None },
+    Field { number: 18, names: ["FragFails", "FragFails"], kind: Kind::Int64, label: Label::Optional, default: Default::None },
+    Field { number: 19, names: ["FragCreates", "FragCreates"], kind: Kind::Int64, label: Label::Optional, default: Default::None },
 ] };
 pub static M_ICMPSTATISTICS: Message = Message { name: "mesos.IcmpStatistics", fields: &[
-    Field { number: 1, names: ["InMsgs", "InMsgs"], kind: Kind::int64, label: Label::Optional, default: Default::None },
-    Field { number: 2, names: ["InErrors", "InErrors"], kind: Kind::int64, label: Label::Optional, default: Default::None },
-    Field { number: 3, names: ["InCsumErrors", "InCsumErrors"], kind: Kind::int64, label: Label::Optional, default: Default::None },
-    Field { number: 4, names: ["InDestUnreachs", "InDestUnreachs"], kind: Kind::int64, label: Label::Optional, default: Default::None },
-    Field { number: 5, names: ["InTimeExcds", "InTimeExcds"], kind: Kind::int64, label: Label::Optional, default: Default::None },
-    Field { number: 6, names: ["InParmProbs", "InParmProbs"], kind: Kind::int64, label: Label::Optional, default: Default::None },
-    Field { number: 7, names: ["InSrcQuenchs", "InSrcQuenchs"], kind: Kind::int64, label: Label::Optional, default: Default::None },
-    Field { number: 8, names: ["InRedirects", "InRedirects"], kind: Kind::int64, label: Label::Optional, default: Default::None },
-    Field { number: 9, names: ["InEchos", "InEchos"], kind: Kind::int64, label: Label::Optional, default: Default::None },
-    Field { number: 10, names: ["InEchoReps", "InEchoReps"], kind: Kind::int64, label: Label::Optional, default: Default::None },
-    Field { number: 11, names: ["InTimestamps", "InTimestamps"], kind: Kind::int64, label: Label::Optional, default: Default::None },
-    Field { number: 12, names: ["InTimestampReps", "InTimestampReps"], kind: Kind::int64, label: Label::Optional, default: Default::None },
-    Field { number: 13, names: ["InAddrMasks", "InAddrMasks"], kind: Kind::int64, label: Label::Optional, default: Default::None },
-    Field { number: 14, names: ["InAddrMaskReps", "InAddrMaskReps"], kind: Kind::int64, label: Label::Optional, default: Default::None },
-    Field { number: 15, names: ["OutMsgs", "OutMsgs"], kind: Kind::int64, label: Label::Optional, default: Default::None },
-    Field { number: 16, names: ["OutErrors", "OutErrors"], kind: Kind::int64, label: Label::Optional, default: Default::None },
-    Field { number: 17, names: ["OutDestUnreachs", "OutDestUnreachs"], kind: Kind::int64, label: Label::Optional, default: Default::None },
-    Field { number: 18, names: ["OutTimeExcds", "OutTimeExcds"], kind: Kind::int64, label: Label::Optional, default: Default::None },
-    Field { number: 19, names: ["OutParmProbs", "OutParmProbs"], kind: Kind::int64, label: Label::Optional, default: Default::None },
-    Field { number: 20, names: ["OutSrcQuenchs", "OutSrcQuenchs"], kind: Kind::int64, label: Label::Optional, default: Default::None },
-    Field { number: 21, names: ["OutRedirects", "OutRedirects"], kind: Kind::int64, label: Label::Optional, default: Default::None },
-    Field { number: 22, names: ["OutEchos", "OutEchos"], kind: Kind::int64, label: Label::Optional, default: Default::None },
-    Field { number: 23, names: ["OutEchoReps", "OutEchoReps"], kind: Kind::int64, label: Label::Optional, default: Default::None },
-    Field { number: 24, names: ["OutTimestamps", "OutTimestamps"], kind: Kind::int64, label: Label::Optional, default: Default::None },
-    Field { number: 25, names: ["OutTimestampReps", "OutTimestampReps"], kind: Kind::int64, label: Label::Optional, default: Default::None },
-    Field { number: 26, names: ["OutAddrMasks", "OutAddrMasks"], kind: Kind::int64, label: Label::Optional, default: Default::None },
-    Field { number: 27, names: ["OutAddrMaskReps", "OutAddrMaskReps"], kind: Kind::int64, label: Label::Optional, default: Default::None },
+    Field { number: 1, names: ["InMsgs", "InMsgs"], kind: Kind::Int64, label: Label::Optional, default: Default::None },
+    Field { number: 2, names: ["InErrors", "InErrors"], kind: Kind::Int64, label: Label::Optional, default: Default::None },
+    Field { number: 3, names: ["InCsumErrors", "InCsumErrors"], kind: Kind::Int64, label: Label::Optional, default: Default::None },
+    Field { number: 4, names: ["InDestUnreachs", "InDestUnreachs"], kind: Kind::Int64, label: Label::Optional, default: Default::None },
+    Field { number: 5, names: ["InTimeExcds", "InTimeExcds"], kind: Kind::Int64, label: Label::Optional, default: Default::None },
+    Field { number: 6, names: ["InParmProbs", "InParmProbs"], kind: Kind::Int64, label: Label::Optional, default: Default::None },
+    Field { number: 7, names: ["InSrcQuenchs", "InSrcQuenchs"], kind: Kind::Int64, label: Label::Optional, default: Default::None },
+    Field { number: 8, names: ["InRedirects", "InRedirects"], kind: Kind::Int64, label: Label::Optional, default: Default::None },
+    Field { number: 9, names: ["InEchos", "InEchos"], kind: Kind::Int64, label: Label::Optional, default: Default::None },
+    Field { number: 10, names: ["InEchoReps", "InEchoReps"], kind: Kind::Int64, label: Label::Optional, default: Default::None },
+    Field { number: 11, names: ["InTimestamps", "InTimestamps"], kind: Kind::Int64, label: Label::Optional, default: Default::None },
+    Field { number: 12, names: ["InTimestampReps", "InTimestampReps"], kind: Kind::Int64, label: Label::Optional, default: Default::None },
+    Field { number: 13, names: ["InAddrMasks", "InAddrMasks"], kind: Kind::Int64, label: Label::Optional, default: Default::None },
+    Field { number: 14, names: ["InAddrMaskReps", "InAddrMaskReps"], kind: Kind::Int64, label: Label::Optional, default: Default::None },
+    Field { number: 15, names: ["OutMsgs", "OutMsgs"], kind: Kind::Int64, label: Label::Optional, default: Default::None },
+    Field { number: 16, names: ["OutErrors", "OutErrors"], kind: Kind::Int64, label: Label::Optional, default: Default::None },
+    Field { number: 17, names: ["OutDestUnreachs", "OutDestUnreachs"], kind: Kind::Int64, label: Label::Optional, default: Default::None },
+    Field { number: 18, names: ["OutTimeExcds", "OutTimeExcds"], kind: Kind::Int64, label: Label::Optional, default: Default::None },
+    Field { number: 19, names: ["OutParmProbs", "OutParmProbs"], kind: Kind::Int64, label: Label::Optional, default: Default::None },
+    Field { number: 20, names: ["OutSrcQuenchs", "OutSrcQuenchs"], kind: Kind::Int64, label: Label::Optional, default: Default::None },
+    Field { number: 21, names: ["OutRedirects", "OutRedirects"], kind: Kind::Int64, label: Label::Optional, default: Default::None },
+    Field { number: 22, names: ["OutEchos", "OutEchos"], kind: Kind::Int64, label: Label::Optional, default: Default::None },
+    Field { number: 23, names: ["OutEchoReps", "OutEchoReps"], kind: Kind::Int64, label: Label::Optional, default: Default::None },
+    Field { number: 24, names: ["OutTimestamps", "OutTimestamps"], kind: Kind::Int64, label: Label::Optional, default: Default::None },
+    Field { number: 25, names: ["OutTimestampReps", "OutTimestampReps"], kind: Kind::Int64, label: Label::Optional, default: Default::None },
+    Field { number: 26, names: ["OutAddrMasks", "OutAddrMasks"], kind: Kind::Int64, label: Label::Optional, default: Default::None },
+    Field { number: 27, names: ["OutAddrMaskReps", "OutAddrMaskReps"], kind: Kind::Int64, label: Label::Optional, default: Default::None },
 ] };
 pub static M_TCPSTATISTICS: Message = Message { name: "mesos.TcpStatistics", fields: &[
-    Field { number: 1, names: ["RtoAlgorithm", "RtoAlgorithm"], kind: Kind::int64, label: Label::Optional, default: Default::None },
-    Field { number: 2, names: ["RtoMin", "RtoMin"], kind: Kind::int64, label: Label::Optional, default: Default::None },
-    Field { number: 3, names: ["RtoMax", "RtoMax"], kind: Kind::int64, label: Label::Optional, default: Default::None },
-    Field { number: 4, names: ["MaxConn", "MaxConn"], kind: Kind::int64, label: Label::Optional, default: Default::None },
-    Field { number: 5, names: ["ActiveOpens", "ActiveOpens"], kind: Kind::int64, label: Label::Optional, default: Default::None },
-    Field { number: 6, names: ["PassiveOpens", "PassiveOpens"], kind: Kind::int64, label: Label::Optional, default: Default::None },
-    Field { number: 7, names: ["AttemptFails", "AttemptFails"], kind: Kind::int64, label: Label::Optional, default: Default::None },
-    Field { number: 8, names: ["EstabResets", "EstabResets"], kind: Kind::int64, label: Label::Optional, default: Default::None },
-    Field { number: 9, names: ["CurrEstab", "CurrEstab"], kind: Kind::int64, label: Label::Optional, default: Default::None },
-    Field { number: 10, names: ["InSegs", "InSegs"], kind: Kind::int64, label: Label::Optional, default: Default::None },
-    Field { number: 11, names: ["OutSegs", "OutSegs"], kind: Kind::int64, label: Label::Optional, default: Default::None },
-    Field { number: 12, names: ["RetransSegs", "RetransSegs"], kind: Kind::int64, label: Label::Optional, default: Default::None },
-    Field { number: 13, names: ["InErrs", "InErrs"], kind: Kind::int64, label: Label::Optional, default: Default::None },
-    Field { number: 14, names: ["OutRsts", "OutRsts"], kind: Kind::int64, label: Label::Optional, default: Default::None },
-    Field { number: 15, names: ["InCsumErrors", "InCsumErrors"], kind: Kind::int64, label: Label::Optional, default: Default::None },
+    Field { number: 1, names: ["RtoAlgorithm", "RtoAlgorithm"], kind: Kind::Int64, label: Label::Optional, default: Default::None },
+    Field { number: 2, names: ["RtoMin", "RtoMin"], kind: Kind::Int64, label: Label::Optional, default: Default::None },
+    Field { number: 3, names: ["RtoMax", "RtoMax"], kind: Kind::Int64, label: Label::Optional, default: Default::None },
+    Field { number: 4, names: ["MaxConn", "MaxConn"], kind: Kind::Int64, label: Label::Optional, default: Default::None },
+    Field { number: 5, names: ["ActiveOpens", "ActiveOpens"], kind: Kind::Int64, label: Label::Optional, default: Default::None },
+    Field { number: 6, names: ["PassiveOpens", "PassiveOpens"], kind: Kind::Int64, label: Label::Optional, default: Default::None },
+    Field { number: 7, names: ["AttemptFails", "AttemptFails"], kind: Kind::Int64, label: Label::Optional, default: Default::None },
+    Field { number: 8, names: ["EstabResets", "EstabResets"], kind: Kind::Int64, label: Label::Optional, default: Default::None },
+    Field { number: 9, names: ["CurrEstab", "CurrEstab"], kind: Kind::Int64, label: Label::Optional, default: Default::None },
+    Field { number: 10, names: ["InSegs", "InSegs"], kind: Kind::Int64, label: Label::Optional, default: Default::None },
+    Field { number: 11, names: ["OutSegs", "OutSegs"], kind: Kind::Int64, label: Label::Optional, default: Default::None },
+    Field { number: 12, names: ["RetransSegs", "RetransSegs"], kind: Kind::Int64, label: Label::Optional, default: Default::None },
+    Field { number: 13, names: ["InErrs", "InErrs"], kind: Kind::Int64, label: Label::Optional, default: Default::None },
+    Field { number: 14, names: ["OutRsts", "OutRsts"], kind: Kind::Int64, label: Label::Optional, default: Default::None },
+    Field { number: 15, names: ["InCsumErrors", "InCsumErrors"], kind: Kind::Int64, label: Label::Optional, default: Default::None },
 ] };
 pub static M_UDPSTATISTICS: Message = Message { name: "mesos.UdpStatistics", fields: &[
-    Field { number: 1, names: ["InDatagrams", "InDatagrams"], kind: Kind::int64, label: Label::Optional, default: Default::None },
-    Field { number: 2, names: ["NoPorts", "NoPorts"], kind: Kind::int64, label: Label::Optional, default: Default::None },
-    Field { number: 3, names: ["InErrors", "InErrors"], kind: Kind::int64, label: Label::Optional, default: Default::None },
-    Field { number: 4, names: ["OutDatagrams", "OutDatagrams"], kind: Kind::int64, label: Label::Optional, default: Default::None },
-    Field { number: 5, names: ["RcvbufErrors", "RcvbufErrors"], kind: Kind::int64, label: Label::Optional, default: Default::None },
-    Field { number: 6, names: ["SndbufErrors", "SndbufErrors"], kind: Kind::int64, label: Label::Optional, default: Default::None },
-    Field { number: 7, names: ["InCsumErrors", "InCsumErrors"], kind: Kind::int64, label: Label::Optional, default: Default::None },
-    Field { number: 8, names: ["IgnoredMulti", "IgnoredMulti"], kind: Kind::int64, label: Label::Optional, default: Default::None },
+    Field { number: 1, names: ["InDatagrams", "InDatagrams"], kind: Kind::Int64, label: Label::Optional, default: Default::None },
+    Field { number: 2, names: ["NoPorts", "NoPorts"], kind: Kind::Int64, label: Label::Optional, default: Default::None },
+    Field { number: 3, names: ["InErrors", "InErrors"], kind: Kind::Int64, label: Label::Optional, default: Default::None },
+    Field { number: 4, names: ["OutDatagrams", "OutDatagrams"], kind: Kind::Int64, label: Label::Optional, default: Default::None },
+    Field { number: 5, names: ["RcvbufErrors", "RcvbufErrors"], kind: Kind::Int64, label: Label::Optional, default: Default::None },
+    Field { number: 6, names: ["SndbufErrors", "SndbufErrors"], kind: Kind::Int64, label: Label::Optional, default: Default::None },
+    Field { number: 7, names: ["InCsumErrors", "InCsumErrors"], kind: Kind::Int64, label: Label::Optional, default: Default::None },
+    Field { number: 8, names: ["IgnoredMulti", "IgnoredMulti"], kind: Kind::Int64, label: Label::Optional, default: Default::None },
 ] };
 pub static M_SNMPSTATISTICS: Message = Message { name: "mesos.SNMPStatistics", fields: &[
     Field { number: 1, names: ["ip_stats", "ip_stats"], kind: Kind::Message(&M_IPSTATISTICS), label: Label::Optional, default: Default::None },
@@ -956,53 +956,53 @@ pub static M_SNMPSTATISTICS: Message = Message { name: "mesos.SNMPStatistics", f
 pub static M_DISKSTATISTICS: Message = Message { name: "mesos.DiskStatistics", fields: &[
     Field { number: 1, names: ["source", "source"], kind: Kind::Message(&M_RESOURCE__DISKINFO__SOURCE), label: Label::Optional, default: Default::None },
     Field { number: 2, names: ["persistence", "persistence"], kind: Kind::Message(&M_RESOURCE__DISKINFO__PERSISTENCE), label: Label::Optional, default: Default::None },
-    Field { number: 3, names: ["limit_bytes", "limit_bytes"], kind: Kind::uint64, label: Label::Optional, default: Default::None },
-    Field { number: 4, names: ["used_bytes", "used_bytes"], kind: Kind::uint64, label: Label::Optional, default: Default::None },
+    Field { number: 3, names: ["limit_bytes", "limit_bytes"], kind: Kind::Uint64, label: Label::Optional, default: Default::None },
+    Field { number: 4, names: ["used_bytes", "used_bytes"], kind: Kind::Uint64, label: Label::Optional, default: Default::None },
 ] };
 pub static M_RESOURCESTATISTICS: Message = Message { name: "mesos.ResourceStatistics", fields: &[
-    Field { number: 1, names: ["timestamp", "timestamp"], kind: Kind::double, label: Label::Required, default: Default::None },
-    Field { number: 30, names: ["processes", "processes"], kind: Kind::uint32, label: Label::Optional, default: Default::None },
-    Field { number: 31, names: ["threads", "threads"], kind: Kind::uint32, label: Label::Optional, default: Default::None },
-    Field { number: 2, names: ["cpus_user_time_secs", "cpus_user_time_secs"], kind: Kind::double, label: Label::Optional, default: Default::None },
-    Field { number: 3, names: ["cpus_system_time_secs", "cpus_system_time_secs"], kind: Kind::double, label: Label::Optional, default: Default::None },
-    Field { number: 4, names: ["cpus_limit", "cpus_limit"], kind: Kind::double, label: Label::Optional, default: Default::None },
-    Field { number: 45, names: ["cpus_soft_limit", "cpus_soft_limit"], kind: Kind::double, label: Label::Optional, default: Default::None },
-    Field { number: 7, names: ["cpus_nr_periods", "cpus_nr_periods"], kind: Kind::uint32, label: Label::Optional, default: Default::None },
-    Field { number: 8, names: ["cpus_nr_throttled", "cpus_nr_throttled"], kind: Kind::uint32, label: Label::Optional, default: Default::None },
-    Field { number: 9, names: ["cpus_throttled_time_secs", "cpus_throttled_time_secs"], kind: Kind::double, label: Label::Optional, default: Default::None },
-    Field { number: 36, names: ["mem_total_bytes", "mem_total_bytes"], kind: Kind::uint64, label: Label::Optional, default: Default::None },
-    Field { number: 37, names: ["mem_total_memsw_bytes", "mem_total_memsw_bytes"], kind: Kind::uint64, label: Label::Optional, default: Default::None },
-    Field { number: 6, names: ["mem_limit_bytes", "mem_limit_bytes"], kind: Kind::uint64, label: Label::Optional, default: Default::None },
-    Field { number: 38, names: ["mem_soft_limit_bytes", "mem_soft_limit_bytes"], kind: Kind::uint64, label: Label::Optional, default: Default::None },
-    Field { number: 10, names: ["mem_file_bytes", "mem_file_bytes"], kind: Kind::uint64, label: Label::Optional, default: Default::None },
-    Field { number: 11, names: ["mem_anon_bytes", "mem_anon_bytes"], kind: Kind::uint64, label: Label::Optional, default: Default::None },
-    Field { number: 39, names: ["mem_cache_bytes", "mem_cache_bytes"], kind: Kind::uint64, label: Label::Optional, default: Default::None },
-    Field { number: 5, names: ["mem_rss_bytes", "mem_rss_bytes"], kind: Kind::uint64, label: Label::Optional, default: Default::None },
-    Field { number: 12, names: ["mem_mapped_file_bytes", "mem_mapped_file_bytes"], kind: Kind::uint64, label: Label::Optional, default: Default::None },
-    Field { number: 40, names: ["mem_swap_bytes", "mem_swap_bytes"], kind: Kind::uint64, label: Label::Optional, default: Default::None },
-    Field { number: 41, names: ["mem_unevictable_bytes", "mem_unevictable_bytes"], kind: Kind::uint64, label: Label::Optional, default: Default::None },
-    Field { number: 32, names: ["mem_low_pressure_counter", "mem_low_pressure_counter"], kind: Kind::uint64, label: Label::Optional, default: Default::None },
-    Field { number: 33, names: ["mem_medium_pressure_counter", "mem_medium_pressure_counter"], kind: Kind::uint64, label: Label::Optional, default: Default::None },
-    Field { number: 34, names: ["mem_critical_pressure_counter", "mem_critical_pressure_counter"], kind: Kind::uint64, label: Label::Optional, default: Default::None },
-    Field { number: 26, names: ["disk_limit_bytes", "disk_limit_bytes"], kind: Kind::uint64, label: Label::Optional, default: Default::None },
-    Field { number: 27, names: ["disk_used_bytes", "disk_used_bytes"], kind: Kind::uint64, label: Label::Optional, default: Default::None },
+    Field { number: 1, names: ["timestamp", "timestamp"], kind: Kind::Double, label: Label::Required, default: Default::None },
+    Field { number: 30, names: ["processes", "processes"], kind: Kind::Uint32, label: Label::Optional, default: Default::None },
+    Field { number: 31, names: ["threads", "threads"], kind: Kind::Uint32, label: Label::Optional, default: Default::None },
+    Field { number: 2, names: ["cpus_user_time_secs", "cpus_user_time_secs"], kind: Kind::Double, label: Label::Optional, default: Default::None },
+    Field { number: 3, names: ["cpus_system_time_secs", "cpus_system_time_secs"], kind: Kind::Double, label: Label::Optional, default: Default::None },
+    Field { number: 4, names: ["cpus_limit", "cpus_limit"], kind: Kind::Double, label: Label::Optional, default: Default::None },
+    Field { number: 45, names: ["cpus_soft_limit", "cpus_soft_limit"], kind: Kind::Double, label: Label::Optional, default: Default::None },
+    Field { number: 7, names: ["cpus_nr_periods", "cpus_nr_periods"], kind: Kind::Uint32, label: Label::Optional, default: Default::None },
+    Field { number: 8, names: ["cpus_nr_throttled", "cpus_nr_throttled"], kind: Kind::Uint32, label: Label::Optional, default: Default::None },
+    Field { number: 9, names: ["cpus_throttled_time_secs", "cpus_throttled_time_secs"], kind: Kind::Double, label: Label::Optional, default: Default::None },
+    Field { number: 36, names: ["mem_total_bytes", "mem_total_bytes"], kind: Kind::Uint64, label: Label::Optional, default: Default::None },
+    Field { number: 37, names: ["mem_total_memsw_bytes", "mem_total_memsw_bytes"], kind: Kind::Uint64, label: Label::Optional, default: Default::None },
+    Field { number: 6, names: ["mem_limit_bytes", "mem_limit_bytes"], kind: Kind::Uint64, label: Label::Optional, default: Default::None },
+    Field { number: 38, names: ["mem_soft_limit_bytes", "mem_soft_limit_bytes"], kind: Kind::Uint64, label: Label::Optional, default: Default::None },
+    Field { number: 10, names: ["mem_file_bytes", "mem_file_bytes"], kind: Kind::Uint64, label: Label::Optional, default: Default::None },
+    Field { number: 11, names: ["mem_anon_bytes", "mem_anon_bytes"], kind: Kind::Uint64, label: Label::Optional, default: Default::None },
+    Field { number: 39, names: ["mem_cache_bytes", "mem_cache_bytes"], kind: Kind::Uint64, label: Label::Optional, default: Default::None },
+    Field { number: 5, names: ["mem_rss_bytes", "mem_rss_bytes"], kind: Kind::Uint64, label: Label::Optional, default: Default::None },
+    Field { number: 12, names: ["mem_mapped_file_bytes", "mem_mapped_file_bytes"], kind: Kind::Uint64, label: Label::Optional, default: Default::None },
+    Field { number: 40, names: ["mem_swap_bytes", "mem_swap_bytes"], kind: Kind::Uint64, label: Label::Optional, default: Default::None },
+    Field { number: 41, names: ["mem_unevictable_bytes", "mem_unevictable_bytes"], kind: Kind::Uint64, label: Label::Optional, default: Default::None },
+    Field { number: 32, names: ["mem_low_pressure_counter", "mem_low_pressure_counter"], kind: Kind::Uint64, label: Label::Optional, default: Default::None },
+    Field { number: 33, names: ["mem_medium_pressure_counter", "mem_medium_pressure_counter"], kind: Kind::Uint64, label: Label::Optional, default: Default::None },
+    Field { number: 34, names: ["mem_critical_pressure_counter", "mem_critical_pressure_counter"], kind: Kind::Uint64, label: Label::Optional, default: Default::None },
+    Field { number: 26, names: ["disk_limit_bytes", "disk_limit_bytes"], kind: Kind::Uint64, label: Label::Optional, default: Default::None },
+    Field { number: 27, names: ["disk_used_bytes", "disk_used_bytes"], kind: Kind::Uint64, label: Label::Optional, default: Default::None },
     Field { number: 43, names: ["disk_statistics", "disk_statistics"], kind: Kind::Message(&M_DISKSTATISTICS), label: Label::Repeated, default: Default::None },
     Field { number: 44, names: ["blkio_statistics", "blkio_statistics"], kind: Kind::Message(&M_CGROUPINFO__BLKIO__STATISTICS), label: Label::Optional, default: Default::None },
     Field { number: 13, names: ["perf", "perf"], kind: Kind::Message(&M_PERFSTATISTICS), label: Label::Optional, default: Default::None },
-    Field { number: 14, names: ["net_rx_packets", "net_rx_packets"], kind: Kind::uint64, label: Label::Optional, default: Default::None },
-    Field { number: 15, names: ["net_rx_bytes", "net_rx_bytes"], kind: Kind::uint64, label: Label::Optional, default: Default::None },
-    Field { number: 16, names: ["net_rx_errors", "net_rx_errors"], kind: Kind::uint64, label: Label::Optional, default: Default::None },
-    Field { number: 17, names: ["net_rx_dropped", "net_rx_dropped"], kind: Kind::uint64, label: Label::Optional, default: Default::None },
-    Field { number: 18, names: ["net_tx_packets", "net_tx_packets"], kind: Kind::uint64, label: Label::Optional, default: Default::None },
-    Field { number: 19, names: ["net_tx_bytes", "net_tx_bytes"], kind: Kind::uint64, label: Label::Optional, default: Default::None },
-    Field { number: 20, names: ["net_tx_errors", "net_tx_errors"], kind: Kind::uint64, label: Label::Optional, default: Default::None },
-    Field { number: 21, names: ["net_tx_dropped", "net_tx_dropped"], kind: Kind::uint64, label: Label::Optional, default: Default::None },
-    Field { number: 22, names: ["net_tcp_rtt_microsecs_p50", "net_tcp_rtt_microsecs_p50"], kind: Kind::double, label: Label::Optional, default: Default::None },
-    Field { number: 23, names: ["net_tcp_rtt_microsecs_p90", "net_tcp_rtt_microsecs_p90"], kind: Kind::double, label: Label::Optional, default: Default::None },
-    Field { number: 24, names: ["net_tcp_rtt_microsecs_p95", "net_tcp_rtt_microsecs_p95"], kind: Kind::double, label: Label::Optional, default: Default::None },
-    Field { number: 25, names: ["net_tcp_rtt_microsecs_p99", "net_tcp_rtt_microsecs_p99"], kind: Kind::double, label: Label::Optional, default: Default::None },
-    Field { number: 28, names: ["net_tcp_active_connections", "net_tcp_active_connections"], kind: Kind::double, label: Label::Optional, default: Default::None },
-    Field { number: 29, names: ["net_tcp_time_wait_connections", "net_tcp_time_wait_connections"], kind: Kind::double, label: Label::Optional, default: Default::None },
+    Field { number: 14, names: ["net_rx_packets", "net_rx_packets"], kind: Kind::Uint64, label: Label::Optional, default: Default::None },
+    Field { number: 15, names: ["net_rx_bytes", "net_rx_bytes"], kind: Kind::Uint64, label: Label::Optional, default: Default::None },
+    Field { number: 16, names: ["net_rx_errors", "net_rx_errors"], kind: Kind::Uint64, label: Label::Optional, default: Default::None },
+    Field { number: 17, names: ["net_rx_dropped", "net_rx_dropped"], kind: Kind::Uint64, label: Label::Optional, default: Default::None },
+    Field { number: 18, names: ["net_tx_packets", "net_tx_packets"], kind: Kind::Uint64, label: Label::Optional, default: Default::None },
+    Field { number: 19, names: ["net_tx_bytes", "net_tx_bytes"], kind: Kind::Uint64, label: Label::Optional, default: Default::None },
+    Field { number: 20, names: ["net_tx_errors", "net_tx_errors"], kind: Kind::Uint64, label: Label::Optional, default: Default::None },
+    Field { number: 21, names: ["net_tx_dropped", "net_tx_dropped"], kind: Kind::Uint64, label: Label::Optional, default: Default::None },
+    Field { number: 22, names: ["net_tcp_rtt_microsecs_p50", "net_tcp_rtt_microsecs_p50"], kind: Kind::Double, label: Label::Optional, default: Default::None },
+    Field { number: 23, names: ["net_tcp_rtt_microsecs_p90", "net_tcp_rtt_microsecs_p90"], kind: Kind::Double, label: Label::Optional, default: Default::None },
+    Field { number: 24, names: ["net_tcp_rtt_microsecs_p95", "net_tcp_rtt_microsecs_p95"], kind: Kind::Double, label: Label::Optional, default: Default::None },
+    Field { number: 25, names: ["net_tcp_rtt_microsecs_p99", "net_tcp_rtt_microsecs_p99"], kind: Kind::Double, label: Label::Optional, default: Default::None },
+    Field { number: 28, names: ["net_tcp_active_connections", "net_tcp_active_connections"], kind: Kind::Double, label: Label::Optional, default: Default::None },
+    Field { number: 29, names: ["net_tcp_time_wait_connections", "net_tcp_time_wait_connections"], kind: Kind::Double, label: Label::Optional, default: Default::None },
     Field { number: 35, names: ["net_traffic_control_statistics", "net_traffic_control_statistics"], kind: Kind::Message(&M_TRAFFICCONTROLSTATISTICS), label: Label::Repeated, default: Default::None },
     Field { number: 42, names: ["net_snmp_statistics", "net_snmp_statistics"], kind: Kind::Message(&M_SNMPSTATISTICS), label: Label::Optional, default: Default::None },
 ] };
@@ -1018,65 +1018,65 @@ pub static M_RESOURCEUSAGE__EXECUTOR: Message = Message { name: "mesos.ResourceU
     Field { number: 5, names: ["tasks", "tasks"], kind: Kind::Message(&M_RESOURCEUSAGE__EXECUTOR__TASK), label: Label::Repeated, default: Default::None },
 ] };
 pub static M_RESOURCEUSAGE__EXECUTOR__TASK: Message = Message { name: "mesos.ResourceUsage.Executor.Task", fields: &[
-    Field { number: 1, names: ["name", "name"], kind: Kind::string, label: Label::Required, default: Default::None },
+    Field { number: 1, names: ["name", "name"], kind: Kind::String, label: Label::Required, default: Default::None },
     Field { number: 2, names: ["id", "id"], kind: Kind::Message(&M_TASKID), label: Label::Required, default: Default::None },
     Field { number: 3, names: ["resources", "resources"], kind: Kind::Message(&M_RESOURCE), label: Label::Repeated, default: Default::None },
     Field { number: 4, names: ["labels", "labels"], kind: Kind::Message(&M_LABELS), label: Label::Optional, default: Default::None },
 ] };
 pub static M_PERFSTATISTICS: Message = Message { name: "mesos.PerfStatistics", fields: &[
-    Field { number: 1, names: ["timestamp", "timestamp"], kind: Kind::double, label: Label::Required, default: Default::None },
-    Field { number: 2, names: ["duration", "duration"], kind: Kind::double, label: Label::Required, default: Default::None },
-    Field { number: 3, names: ["cycles", "cycles"], kind: Kind::uint64, label: Label::Optional, default: Default::None },
-    Field { number: 4, names: ["stalled_cycles_frontend", "stalled_cycles_frontend"], kind: Kind::uint64, label: Label::Optional, default: Default::None },
-    Field { number: 5, names: ["stalled_cycles_backend", "stalled_cycles_backend"], kind: Kind::uint64, label: Label::Optional, default: Default::None },
-    Field { number: 6, names: ["instructions", "instructions"], kind: Kind::uint64, label: Label::Optional, default: Default::None },
-    Field { number: 7, names: ["cache_references", "cache_references"], kind: Kind::uint64, label: Label::Optional, default: Default::None },
-    Field { number: 8, names: ["cache_misses", "cache_misses"], kind: Kind::uint64, label: Label::Optional, default: Default::None },
-    Field { number: 9, names: ["branches", "branches"], kind: Kind::uint64, label: Label::Optional, default: Default::None },
-    Field { number: 10, names: ["branch_misses", "branch_misses"], kind: Kind::uint64, label: Label::Optional, default: Default::None },
-    Field { number: 11, names: ["bus_cycles", "bus_cycles"], kind: Kind::uint64, label: Label::Optional, default: Default::None },
-    Field { number: 12, names: ["ref_cycles", "ref_cycles"], kind: Kind::uint64, label: Label::Optional, default: Default::None },
-    Field { number: 13, names: ["cpu_clock", "cpu_clock"], kind: Kind::double, label: Label::Optional, default: Default::None },
-    Field { number: 14, names: ["task_clock", "task_clock"], kind: Kind::double, label: Label::Optional, default: Default::None },
-    Field { number: 15, names: ["page_faults", "page_faults"], kind: Kind::uint64, label: Label::Optional, default: Default::None },
-    Field { number: 16, names: ["minor_faults", "minor_faults"], kind: Kind::uint64, label: Label::Optional, default: Default::None },
-    Field { number: 17, names: ["major_faults", "major_faults"], kind: Kind::uint64, label: Label::Optional, default: Default::None },
-    Field { number: 18, names: ["context_switches", "context_switches"], kind: Kind::uint64, label: Label::Optional, default: Default::None },
-    Field { number: 19, names: ["cpu_migrations", "cpu_migrations"], kind: Kind::uint64, label: Label::Optional, default: Default::None },
-    Field { number: 20, names: ["alignment_faults", "alignment_faults"], kind: Kind::uint64, label: Label::Optional, default: Default::None },
-    Field { number: 21, names: ["emulation_faults", "emulation_faults"], kind: Kind::uint64, label: Label::Optional, default: Default::None },
-    Field { number: 22, names: ["l1_dcache_loads", "l1_dcache_loads"], kind: Kind::uint64, label: Label::Optional, default: Default::None },
-    Field { number: 23, names: ["l1_dcache_load_misses", "l1_dcache_load_misses"], kind: Kind::uint64, label: Label::Optional, default: Default::None },
-    Field { number: 24, names: ["l1_dcache_stores", "l1_dcache_stores"], kind: Kind::uint64, label: Label::Optional, default: Default::None },
-    Field { number: 25, names: ["l1_dcache_store_misses", "l1_dcache_store_misses"], kind: Kind::uint64, label: Label::Optional, default: Default::None },
-    Field { number: 26, names: ["l1_dcache_prefetches", "l1_dcache_prefetches"], kind: Kind::uint64, label: Label::Optional, default: Default::None },
-    Field { number: 27, names: ["l1_dcache_prefetch_misses", "l1_dcache_prefetch_misses"], kind: Kind::uint64, label: Label::Optional, default: Default::None },
-    Field { number: 28, names: ["l1_icache_loads", "l1_icache_loads"], kind: Kind::uint64, label: Label::Optional, default: Default::None },
-    Field { number: 29, names: ["l1_icache_load_misses", "l1_icache_load_misses"], kind: Kind::uint64, label: Label::Optional, default: Default::None },
-    Field { number: 30, names: ["l1_icache_prefetches", "l1_icache_prefetches"], kind: Kind::uint64, label: Label::Optional, default: Default::None },
-    Field { number: 31, names: ["l1_icache_prefetch_misses", "l1_icache_prefetch_misses"], kind: Kind::uint64, label: Label::Optional, default: Default::None },
-    Field { number: 32, names: ["llc_loads", "llc_loads"], kind: Kind::uint64, label: Label::Optional, default: Default::None },
-    Field { number: 33, names: ["llc_load_misses", "llc_load_misses"], kind: Kind::uint64, label: Label::Optional, default: Default::None },
-    Field { number: 34, names: ["llc_stores", "llc_stores"], kind: Kind::uint64, label: Label::Optional, default: Default::None },
-    Field { number: 35, names: ["llc_store_misses", "llc_store_misses"], kind: Kind::uint64, label: Label::Optional, default: Default::None },
-    Field { number: 36, names: ["llc_prefetches", "llc_prefetches"], kind: Kind::uint64, label: Label::Optional, default: Default::None },
-    Field { number: 37, names: ["llc_prefetch_misses", "llc_prefetch_misses"], kind: Kind::uint64, label: Label::Optional, default: Default::None },
-    Field { number: 38, names: ["dtlb_loads", "dtlb_loads"], kind: Kind::uint64, label: Label::Optional, default: Default::None },
-    Field { number: 39, names: ["dtlb_load_misses", "dtlb_load_misses"], kind: Kind::uint64, label: Label::Optional, default: Default::None },
-    Field { number: 40, names: ["dtlb_stores", "dtlb_stores"], kind: Kind::uint64, label: Label::Optional, default: Default::None },
-    Field { number: 41, names: ["dtlb_store_misses", "dtlb_store_misses"], kind: Kind::uint64, label: Label::Optional, default: Default::None },
-    Field { number: 42, names: ["dtlb_prefetches", "dtlb_prefetches"], kind: Kind::uint64, label: Label::Optional, default: Default::None },
-    Field { number: 43, names: ["dtlb_prefetch_misses", "dtlb_prefetch_misses"], kind: Kind::uint64, label: Label::Optional, default: Default::None },
-    Field { number: 44, names: ["itlb_loads", "itlb_loads"], kind: Kind::uint64, label: Label::Optional, default: Default::None },
-    Field { number: 45, names: ["itlb_load_misses", "itlb_load_misses"], kind: Kind::uint64, label: Label::Optional, default: Default::None },
-    Field { number: 46, names: ["branch_loads", "branch_loads"], kind: Kind::uint64, label: Label::Optional, default: Default::None },
-    Field { number: 47, names: ["branch_load_misses", "branch_load_misses"], kind: Kind::uint64, label: Label::Optional, default: Default::None },
-    Field { number: 48, names: ["node_loads", "node_loads"], kind: Kind::uint64, label: Label::Optional, default: Default::None },
-    Field { number: 49, names: ["node_load_misses", "node_load_misses"], kind: Kind::uint64, label: Label::Optional, default: Default::None },
-    Field { number: 50, names: ["node_stores", "node_stores"], kind: Kind::uint64, label: Label::Optional, default: Default::None },
-    Field { number: 51, names: ["node_store_misses", "node_store_misses"], kind: Kind::uint64, label: Label::Optional, default: Default::None },
-    Field { number: 52, names: ["node_prefetches", "node_prefetches"], kind: Kind::uint64, label: Label::Optional, default: Default::None },
-    Field { number: 53, names: ["node_prefetch_misses", "node_prefetch_misses"], kind: Kind::uint64, label: Label::Optional, default: Default::None },
+    Field { number: 1, names: ["timestamp", "timestamp"], kind: Kind::Double, label: Label::Required, default: Default::None },
+    Field { number: 2, names: ["duration", "duration"], kind: Kind::Double, label: Label::Required, default: Default::None },
+    Field { number: 3, names: ["cycles", "cycles"], kind: Kind::Uint64, label: Label::Optional, default: Default::None },
+    Field { number: 4, names: ["stalled_cycles_frontend", "stalled_cycles_frontend"], kind: Kind::Uint64, label: Label::Optional, default: Default::None },
+    Field { number: 5, names: ["stalled_cycles_backend", "stalled_cycles_backend"], kind: Kind::Uint64, label: Label::Optional, default: Default::None },
+    Field { number: 6, names: ["instructions", "instructions"], kind: Kind::Uint64, label: Label::Optional, default: Default::None },
+    Field { number: 7, names: ["cache_references", "cache_references"], kind: Kind::Uint64, label: Label::Optional, default: Default::None },
+    Field { number: 8, names: ["cache_misses", "cache_misses"], kind: Kind::Uint64, label: Label::Optional, default: Default::None },
+    Field { number: 9, names: ["branches", "branches"], kind: Kind::Uint64, label: Label::Optional, default: Default::None },
+    Field { number: 10, names: ["branch_misses", "branch_misses"], kind: Kind::Uint64, label: Label::Optional, default: Default::None },
+    Field { number: 11, names: ["bus_cycles", "bus_cycles"], kind: Kind::Uint64, label: Label::Optional, default: Default::None },
+    Field { number: 12, names: ["ref_cycles", "ref_cycles"], kind: Kind::Uint64, label: Label::Optional, default: Default::None },
+    Field { number: 13, names: ["cpu_clock", "cpu_clock"], kind: Kind::Double, label: Label::Optional, default: Default::None },
+    Field { number: 14, names: ["task_clock", "task_clock"], kind: Kind::Double, label: Label::Optional, default: Default::None },
+    Field { number: 15, names: ["page_faults", "page_faults"], kind: Kind::Uint64, label: Label::Optional, default: Default::None },
+    Field { number: 16, names: ["minor_faults", "minor_faults"], kind: Kind::Uint64, label: Label::Optional, default: Default::None },
+    Field { number: 17, names: ["major_faults", "major_faults"], kind: Kind::Uint64, label: Label::Optional, default: Default::None },
+    Field { number: 18, names: ["context_switches", "context_switches"], kind: Kind::Uint64, label: Label::Optional, default: Default::None },
+    Field { number: 19, names: ["cpu_migrations", "cpu_migrations"], kind: Kind::Uint64, label: Label::Optional, default: Default::None },
+    Field { number: 20, names: ["alignment_faults", "alignment_faults"], kind: Kind::Uint64, label: Label::Optional, default: Default::None },
+    Field { number: 21, names: ["emulation_faults", "emulation_faults"], kind: Kind::Uint64, label: Label::Optional, default: Default::None },
+    Field { number: 22, names: ["l1_dcache_loads", "l1_dcache_loads"], kind: Kind::Uint64, label: Label::Optional, default: Default::None },
+    Field { number: 23, names: ["l1_dcache_load_misses", "l1_dcache_load_misses"], kind: Kind::Uint64, label: Label::Optional, default: Default::None },
+    Field { number: 24, names: ["l1_dcache_stores", "l1_dcache_stores"], kind: Kind::Uint64, label: Label::Optional, default: Default::None },
+    Field { number: 25, names: ["l1_dcache_store_misses", "l1_dcache_store_misses"], kind: Kind::Uint64, label: Label::Optional, default: Default::None },
+    Field { number: 26, names: ["l1_dcache_prefetches", "l1_dcache_prefetches"], kind: Kind::Uint64, label: Label::Optional, default: Default::None },
+    Field { number: 27, names: ["l1_dcache_prefetch_misses", "l1_dcache_prefetch_misses"], kind: Kind::Uint64, label: Label::Optional, default: Default::None },
+    Field { number: 28, names: ["l1_icache_loads", "l1_icache_loads"], kind: Kind::Uint64, label: Label::Optional, default: Default::None },
+    Field { number: 29, names: ["l1_icache_load_misses", "l1_icache_load_misses"], kind: Kind::Uint64, label: Label::Optional, default: Default::None },
+    Field { number: 30, names: ["l1_icache_prefetches", "l1_icache_prefetches"], kind: Kind::Uint64, label: Label::Optional, default: Default::None },
+    Field { number: 31, names: ["l1_icache_prefetch_misses", "l1_icache_prefetch_misses"], kind: Kind::Uint64, label: Label::Optional, default: Default::None },
+    Field { number: 32, names: ["llc_loads", "llc_loads"], kind: Kind::Uint64, label: Label::Optional, default: Default::None },
+    Field { number: 33, names: ["llc_load_misses", "llc_load_misses"], kind: Kind::Uint64, label: Label::Optional, default: Default::None },
+    Field { number: 34, names: ["llc_stores", "llc_stores"], kind: Kind::Uint64, label: Label::Optional, default: Default::None },
+    Field { number: 35, names: ["llc_store_misses", "llc_store_misses"], kind: Kind::Uint64, label: Label::Optional, default: Default::None },
+    Field { number: 36, names: ["llc_prefetches", "llc_prefetches"], kind: Kind::Uint64, label: Label::Optional, default: Default::None },
+    Field { number: 37, names: ["llc_prefetch_misses", "llc_prefetch_misses"], kind: Kind::Uint64, label: Label::Optional, default: Default::None },
+    Field { number: 38, names: ["dtlb_loads", "dtlb_loads"], kind: Kind::Uint64, label: Label::Optional, default: Default::None },
+    Field { number: 39, names: ["dtlb_load_misses", "dtlb_load_misses"], kind: Kind::Uint64, label: Label::Optional, default: Default::None },
+    Field { number: 40, names: ["dtlb_stores", "dtlb_stores"], kind: Kind::Uint64, label: Label::Optional, default: Default::None },
+    Field { number: 41, names: ["dtlb_store_misses", "dtlb_store_misses"], kind: Kind::Uint64, label: Label::Optional, default: Default::None },
+    Field { number: 42, names: ["dtlb_prefetches", "dtlb_prefetches"], kind: Kind::Uint64, label: Label::Optional, default: Default::None },
+    Field { number: 43, names: ["dtlb_prefetch_misses", "dtlb_prefetch_misses"], kind: Kind::Uint64, label: Label::Optional, default: Default::None },
+    Field { number: 44, names: ["itlb_loads", "itlb_loads"], kind: Kind::Uint64, label: Label::Optional, default: Default::None },
+    Field { number: 45, names: ["itlb_load_misses", "itlb_load_misses"], kind: Kind::Uint64, label: Label::Optional, default: Default::None },
+    Field { number: 46, names: ["branch_loads", "branch_loads"], kind: Kind::Uint64, label: Label::Optional, default: Default::None },
+    Field { number: 47, names: ["branch_load_misses", "branch_load_misses"], kind: Kind::Uint64, label: Label::Optional, default: Default::None },
+    Field { number: 48, names: ["node_loads", "node_loads"], kind: Kind::Uint64, label: Label::Optional, default: Default::None },
+    Field { number: 49, names: ["node_load_misses", "node_load_misses"], kind: Kind::Uint64, label: Label::Optional, default: Default::None },
+    Field { number: 50, names: ["node_stores", "node_stores"], kind: Kind::Uint64, label: Label::Optional, default: Default::None },
+    Field { number: 51, names: ["node_store_misses", "node_store_misses"], kind: Kind::Uint64, label: Label::Optional, default: Default::None },
+    Field { number: 52, names: ["node_prefetches", "node_prefetches"], kind: Kind::Uint64, label: Label::Optional, default: Default::None },
+    Field { number: 53, names: ["node_prefetch_misses", "node_prefetch_misses"], kind: Kind::Uint64, label: Label::Optional, default: Default::None },
 ] };
 pub static M_OFFERFILTERS: Message = Message { name: "mesos.OfferFilters", fields: &[
     Field { number: 1, names: ["min_allocatable_resources", "min_allocatable_resources"], kind: Kind::Message(&M_OFFERFILTERS__MINALLOCATABLERESOURCES), label: Label::Optional, default: Default::None },
@@ -1085,7 +1085,7 @@ pub static M_OFFERFILTERS__RESOURCEQUANTITIES: Message = Message { name: "mesos.
     Field { number: 1, names: ["quantities", "quantities"], kind: Kind::Message(&M_OFFERFILTERS__RESOURCEQUANTITIES__QUANTITIESENTRY), label: Label::Map, default: Default::None },
 ] };
 pub static M_OFFERFILTERS__RESOURCEQUANTITIES__QUANTITIESENTRY: Message = Message { name: "mesos.OfferFilters.ResourceQuantities.QuantitiesEntry", fields: &[
-    Field { number: 1, names: ["key", "key"], kind: Kind::string, label: Label::Optional, default: Default::None },
+    Field { number: 1, names: ["key", "key"], kind: Kind::String, label: Label::Optional, default: Default::None },
     Field { number: 2, names: ["value", "value"], kind: Kind::Message(&M_VALUE__SCALAR), label: Label::Optional, default: Default::None },
 ] };
 pub static M_OFFERFILTERS__MINALLOCATABLERESOURCES: Message = Message { name: "mesos.OfferFilters.MinAllocatableResources", fields: &[
@@ -1099,7 +1099,7 @@ pub static M_OFFER: Message = Message { name: "mesos.Offer", fields: &[
     Field { number: 1, names: ["id", "id"], kind: Kind::Message(&M_OFFERID), label: Label::Required, default: Default::None },
     Field { number: 2, names: ["framework_id", "framework_id"], kind: Kind::Message(&M_FRAMEWORKID), label: Label::Required, default: Default::None },
     Field { number: 3, names: ["slave_id", "agent_id"], kind: Kind::Message(&M_AGENTID), label: Label::Required, default: Default::None },
-    Field { number: 4, names: ["hostname", "hostname"], kind: Kind::string, label: Label::Required, default: Default::None },
+    Field { number: 4, names: ["hostname", "hostname"], kind: Kind::String, label: Label::Required, default: Default::None },
     Field { number: 8, names: ["url", "url"], kind: Kind::Message(&M_URL), label: Label::Optional, default: Default::None },
     Field { number: 11, names: ["domain", "domain"], kind: Kind::Message(&M_DOMAININFO), label: Label::Optional, default: Default::None },
     Field { number: 5, names: ["resources", "resources"], kind: Kind::Message(&M_RESOURCE), label: Label::Repeated, default: Default::None },
@@ -1153,7 +1153,7 @@ pub static M_OFFER__OPERATION__SHRINKVOLUME: Message = Message { name: "mesos.Of
 pub static M_OFFER__OPERATION__CREATEDISK: Message = Message { name: "mesos.Offer.Operation.CreateDisk", fields: &[
     Field { number: 1, names: ["source", "source"], kind: Kind::Message(&M_RESOURCE), label: Label::Required, default: Default::None },
     Field { number: 2, names: ["target_type", "target_type"], kind: Kind::Enum(&E_RESOURCE__DISKINFO__SOURCE__TYPE), label: Label::Required, default: Default::None },
-    Field { number: 3, names: ["target_profile", "target_profile"], kind: Kind::string, label: Label::Optional, default: Default::None },
+    Field { number: 3, names: ["target_profile", "target_profile"], kind: Kind::String, label: Label::Optional, default: Default::None },
 ] };
 pub static M_OFFER__OPERATION__DESTROYDISK: Message = Message { name: "mesos.Offer.Operation.DestroyDisk", fields: &[
     Field { number: 1, names: ["source", "source"], kind: Kind::Message(&M_RESOURCE), label: Label::Required, default: Default::None },
@@ -1167,7 +1167,7 @@ pub static M_INVERSEOFFER: Message = Message { name: "mesos.InverseOffer", field
     Field { number: 6, names: ["resources", "resources"], kind: Kind::Message(&M_RESOURCE), label: Label::Repeated, default: Default::None },
 ] };
 pub static M_TASKINFO: Message = Message { name: "mesos.TaskInfo", fields: &[
-    Field { number: 1, names: ["name", "name"], kind: Kind::string, label: Label::Required, default: Default::None },
+    Field { number: 1, names: ["name", "name"], kind: Kind::String, label: Label::Required, default: Default::None },
     Field { number: 2, names: ["task_id", "task_id"], kind: Kind::Message(&M_TASKID), label: Label::Required, default: Default::None },
     Field { number: 3, names: ["slave_id", "agent_id"], kind: Kind::Message(&M_AGENTID), label: Label::Required, default: Default::None },
     Field { number: 4, names: ["resources", "resources"], kind: Kind::Message(&M_RESOURCE), label: Label::Repeated, default: Default::None },
@@ -1177,21 +1177,21 @@ pub static M_TASKINFO: Message = Message { name: "mesos.TaskInfo", fields: &[
     Field { number: 8, names: ["health_check", "health_check"], kind: Kind::Message(&M_HEALTHCHECK), label: Label::Optional, default: Default::None },
     Field { number: 13, names: ["check", "check"], kind: Kind::Message(&M_CHECKINFO), label: Label::Optional, default: Default::None },
     Field { number: 12, names: ["kill_policy", "kill_policy"], kind: Kind::Message(&M_KILLPOLICY), label: Label::Optional, default: Default::None },
-    Field { number: 6, names: ["data", "data"], kind: Kind::bytes, label: Label::Optional, default: Default::None },
+    Field { number: 6, names: ["data", "data"], kind: Kind::Bytes, label: Label::Optional, default: Default::None },
     Field { number: 10, names: ["labels", "labels"], kind: Kind::Message(&M_LABELS), label: Label::Optional, default: Default::None },
     Field { number: 11, names: ["discovery", "discovery"], kind: Kind::Message(&M_DISCOVERYINFO), label: Label::Optional, default: Default::None },
     Field { number: 14, names: ["max_completion_time", "max_completion_time"], kind: Kind::Message(&M_DURATIONINFO), label: Label::Optional, default: Default::None },
     Field { number: 15, names: ["limits", "limits"], kind: Kind::Message(&M_TASKINFO__LIMITSENTRY), label: Label::Map, default: Default::None },
 ] };
 pub static M_TASKINFO__LIMITSENTRY: Message = Message { name: "mesos.TaskInfo.LimitsEntry", fields: &[
-    Field { number: 1, names: ["key", "key"], kind: Kind::string, label: Label::Optional, default: Default::None },
+    Field { number: 1, names: ["key", "key"], kind: Kind::String, label: Label::Optional, default: Default::None },
     Field { number: 2, names: ["value", "value"], kind: Kind::Message(&M_VALUE__SCALAR), label: Label::Optional, default: Default::None },
 ] };
 pub static M_TASKGROUPINFO: Message = Message { name: "mesos.TaskGroupInfo", fields: &[
     Field { number: 1, names: ["tasks", "tasks"], kind: Kind::Message(&M_TASKINFO), label: Label::Repeated, default: Default::None },
 ] };
 pub static M_TASK: Message = Message { name: "mesos.Task", fields: &[
-    Field { number: 1, names: ["name", "name"], kind: Kind::string, label: Label::Required, default: Default::None },
+    Field { number: 1, names: ["name", "name"], kind: Kind::String, label: Label::Required, default: Default::None },
     Field { number: 2, names: ["task_id", "task_id"], kind: Kind::Message(&M_TASKID), label: Label::Required, default: Default::None },
     Field { number: 3, names: ["framework_id", "framework_id"], kind: Kind::Message(&M_FRAMEWORKID), label: Label::Required, default: Default::None },
     Field { number: 4, names: ["executor_id", "executor_id"], kind: Kind::Message(&M_EXECUTORID), label: Label::Optional, default: Default::None },
@@ -1200,24 +1200,24 @@ pub static M_TASK: Message = Message { name: "mesos.Task", fields: &[
     Field { number: 7, names: ["resources", "resources"], kind: Kind::Message(&M_RESOURCE), label: Label::Repeated, default: Default::None },
     Field { number: 8, names: ["statuses", "statuses"], kind: Kind::Message(&M_TASKSTATUS), label: Label::Repeated, default: Default::None },
     Field { number: 9, names: ["status_update_state", "status_update_state"], kind: Kind::Enum(&E_TASKSTATE), label: Label::Optional, default: Default::None },
-    Field { number: 10, names: ["status_update_uuid", "status_update_uuid"], kind: Kind::bytes, label: Label::Optional, default: Default::None },
+    Field { number: 10, names: ["status_update_uuid", "status_update_uuid"], kind: Kind::Bytes, label: Label::Optional, default: Default::None },
     Field { number: 11, names: ["labels", "labels"], kind: Kind::Message(&M_LABELS), label: Label::Optional, default: Default::None },
     Field { number: 12, names: ["discovery", "discovery"], kind: Kind::Message(&M_DISCOVERYINFO), label: Label::Optional, default: Default::None },
     Field { number: 13, names: ["container", "container"], kind: Kind::Message(&M_CONTAINERINFO), label: Label::Optional, default: Default::None },
     Field { number: 15, names: ["health_check", "health_check"], kind: Kind::Message(&M_HEALTHCHECK), label: Label::Optional, default: Default::None },
     Field { number: 16, names: ["kill_policy", "kill_policy"], kind: Kind::Message(&M_KILLPOLICY), label: Label::Optional, default: Default::None },
-    Field { number: 14, names: ["user", "user"], kind: Kind::string, label: Label::Optional, default: Default::None },
+    Field { number: 14, names: ["user", "user"], kind: Kind::String, label: Label::Optional, default: Default::None },
     Field { number: 17, names: ["limits", "limits"], kind: Kind::Message(&M_TASK__LIMITSENTRY), label: Label::Map, default: Default::None },
 ] };
 pub static M_TASK__LIMITSENTRY: Message = Message { name: "mesos.Task.LimitsEntry", fields: &[
-    Field { number: 1, names: ["key", "key"], kind: Kind::string, label: Label::Optional, default: Default::None },
+    Field { number: 1, names: ["key", "key"], kind: Kind::String, label: Label::Optional, default: Default::None },
     Field { number: 2, names: ["value", "value"], kind: Kind::Message(&M_VALUE__SCALAR), label: Label::Optional, default: Default::None },
 ] };
 pub static M_TASKRESOURCELIMITATION: Message = Message { name: "mesos.TaskResourceLimitation", fields: &[
     Field { number: 1, names: ["resources", "resources"], kind: Kind::Message(&M_RESOURCE), label: Label::Repeated, default: Default::None },
 ] };
 pub static M_UUID: Message = Message { name: "mesos.UUID", fields: &[
-    Field { number: 1, names: ["value", "value"], kind: Kind::bytes, label: Label::Required, default: Default::None },
+    Field { number: 1, names: ["value", "value"], kind: Kind::Bytes, label: Label::Required, default: Default::None },
 ] };
 pub static M_OPERATION: Message = Message { name: "mesos.Operation", fields: &[
     Field { number: 1, names: ["framework_id", "framework_id"], kind: Kind::Message(&M_FRAMEWORKID), label: Label::Optional, default: Default::None },
@@ -1230,7 +1230,7 @@ pub static M_OPERATION: Message = Message { name: "mesos.Operation", fields: &[
 pub static M_OPERATIONSTATUS: Message = Message { name: "mesos.OperationStatus", fields: &[
     Field { number: 1, names: ["operation_id", "operation_id"], kind: Kind::Message(&M_OPERATIONID), label: Label::Optional, default: Default::None },
     Field { number: 2, names: ["state", "state"], kind: Kind::Enum(&E_OPERATIONSTATE), label: Label::Required, default: Default::None },
-    Field { number: 3, names: ["message", "message"], kind: Kind::string, label: Label::Optional, default: Default::None },
+    Field { number: 3, names: ["message", "message"], kind: Kind::String, label: Label::Optional, default: Default::None },
     Field { number: 4, names: ["converted_resources", "converted_resources"], kind: Kind::Message(&M_RESOURCE), label: Label::Repeated, default: Default::None },
     Field { number: 5, names: ["uuid", "uuid"], kind: Kind::Message(&M_UUID), label: Label::Optional, default: Default::None },
     Field { number: 6, names: ["slave_id", "agent_id"], kind: Kind::Message(&M_AGENTID), label: Label::Optional, default: Default::None },
@@ -1243,26 +1243,26 @@ pub static M_CHECKSTATUSINFO: Message = Message { name: "mesos.CheckStatusInfo",
     Field { number: 4, names: ["tcp", "tcp"], kind: Kind::Message(&M_CHECKSTATUSINFO__TCP), label: Label::Optional, default: Default::None },
 ] };
 pub static M_CHECKSTATUSINFO__COMMAND: Message = Message { name: "mesos.CheckStatusInfo.Command", fields: &[
-    Field { number: 1, names: ["exit_code", "exit_code"], kind: Kind::int32, label: Label::Optional, default: Default::None },
+    Field { number: 1, names: ["exit_code", "exit_code"], kind: Kind::Int32, label: Label::Optional, default: Default::None },
 ] };
 pub static M_CHECKSTATUSINFO__HTTP: Message = Message { name: "mesos.CheckStatusInfo.Http", fields: &[
-    Field { number: 1, names: ["status_code", "status_code"], kind: Kind::uint32, label: Label::Optional, default: Default::None },
+    Field { number: 1, names: ["status_code", "status_code"], kind: Kind::Uint32, label: Label::Optional, default: Default::None },
 ] };
 pub static M_CHECKSTATUSINFO__TCP: Message = Message { name: "mesos.CheckStatusInfo.Tcp", fields: &[
-    Field { number: 1, names: ["succeeded", "succeeded"], kind: Kind::bool, label: Label::Optional, default: Default::None },
+    Field { number: 1, names: ["succeeded", "succeeded"], kind: Kind::Bool, label: Label::Optional, default: Default::None },
 ] };
 pub static M_TASKSTATUS: Message = Message { name: "mesos.TaskStatus", fields: &[
     Field { number: 1, names: ["task_id", "task_id"], kind: Kind::Message(&M_TASKID), label: Label::Required, default: Default::None },
     Field { number: 2, names: ["state", "state"], kind: Kind::Enum(&E_TASKSTATE), label: Label::Required, default: Default::None },
-    Field { number: 4, names: ["message", "message"], kind: Kind::string, label: Label::Optional, default: Default::None },
+    Field { number: 4, names: ["message", "message"], kind: Kind::String, label: Label::Optional, default: Default::None },
     Field { number: 9, names: ["source", "source"], kind: Kind::Enum(&E_TASKSTATUS__SOURCE), label: Label::Optional, default: Default::None },
     Field { number: 10, names: ["reason", "reason"], kind: Kind::Enum(&E_TASKSTATUS__REASON), label: Label::Optional, default: Default::None },
-    Field { number: 3, names: ["data", "data"], kind: Kind::bytes, label: Label::Optional, default: Default::None },
+    Field { number: 3, names: ["data", "data"], kind: Kind::Bytes, label: Label::Optional, default: Default::None },
     Field { number: 5, names: ["slave_id", "agent_id"], kind: Kind::Message(&M_AGENTID), label: Label::Optional, default: Default::None },
     Field { number: 7, names: ["executor_id", "executor_id"], kind: Kind::Message(&M_EXECUTORID), label: Label::Optional, default: Default::None },
-    Field { number: 6, names: ["timestamp", "timestamp"], kind: Kind::double, label: Label::Optional, default: Default::None },
-    Field { number: 11, names: ["uuid", "uuid"], kind: Kind::bytes, label: Label::Optional, default: Default::None },
-    Field { number: 8, names: ["healthy", "healthy"], kind: Kind::bool, label: Label::Optional, default: Default::None },
+    Field { number: 6, names: ["timestamp", "timestamp"], kind: Kind::Double, label: Label::Optional, default: Default::None },
+    Field { number: 11, names: ["uuid", "uuid"], kind: Kind::Bytes, label: Label::Optional, default: Default::None },
+    Field { number: 8, names: ["healthy", "healthy"], kind: Kind::Bool, label: Label::Optional, default: Default::None },
     Field { number: 15, names: ["check_status", "check_status"], kind: Kind::Message(&M_CHECKSTATUSINFO), label: Label::Optional, default: Default::None },
     Field { number: 12, names: ["labels", "labels"], kind: Kind::Message(&M_LABELS), label: Label::Optional, default: Default::None },
     Field { number: 13, names: ["container_status", "container_status"], kind: Kind::Message(&M_CONTAINERSTATUS), label: Label::Optional, default: Default::None },
@@ -1270,27 +1270,27 @@ pub static M_TASKSTATUS: Message = Message { name: "mesos.TaskStatus", fields: &
     Field { number: 16, names: ["limitation", "limitation"], kind: Kind::Message(&M_TASKRESOURCELIMITATION), label: Label::Optional, default: Default::None },
 ] };
 pub static M_FILTERS: Message = Message { name: "mesos.Filters", fields: &[
-    Field { number: 1, names: ["refuse_seconds", "refuse_seconds"], kind: Kind::double, label: Label::Optional, default: Default::Float(5.0) },
+    Field { number: 1, names: ["refuse_seconds", "refuse_seconds"], kind: Kind::Double, label: Label::Optional, default: Default::Float(5.0) },
 ] };
 pub static M_ENVIRONMENT: Message = Message { name: "mesos.Environment", fields: &[
     Field { number: 1, names: ["variables", "variables"], kind: Kind::Message(&M_ENVIRONMENT__VARIABLE), label: Label::Repeated, default: Default::None },
 ] };
 pub static M_ENVIRONMENT__VARIABLE: Message = Message { name: "mesos.Environment.Variable", fields: &[
-    Field { number: 1, names: ["name", "name"], kind: Kind::string, label: Label::Required, default: Default::None },
+    Field { number: 1, names: ["name", "name"], kind: Kind::String, label: Label::Required, default: Default::None },
     Field { number: 3, names: ["type", "type"], kind: Kind::Enum(&E_ENVIRONMENT__VARIABLE__TYPE), label: Label::Optional, default: Default::Enum(1) },
-    Field { number: 2, names: ["value", "value"], kind: Kind::string, label: Label::Optional, default: Default::None },
+    Field { number: 2, names: ["value", "value"], kind: Kind::String, label: Label::Optional, default: Default::None },
     Field { number: 4, names: ["secret", "secret"], kind: Kind::Message(&M_SECRET), label: Label::Optional, default: Default::None },
 ] };
 pub static M_PARAMETER: Message = Message { name: "mesos.Parameter", fields: &[
-    Field { number: 1, names: ["key", "key"], kind: Kind::string, label: Label::Required, default: Default::None },
-    Field { number: 2, names: ["value", "value"], kind: Kind::string, label: Label::Required, default: Default::None },
+    Field { number: 1, names: ["key", "key"], kind: Kind::String, label: Label::Required, default: Default::None },
+    Field { number: 2, names: ["value", "value"], kind: Kind::String, label: Label::Required, default: Default::None },
 ] };
 pub static M_PARAMETERS: Message = Message { name: "mesos.Parameters", fields: &[
     Field { number: 1, names: ["parameter", "parameter"], kind: Kind::Message(&M_PARAMETER), label: Label::Repeated, default: Default::None },
 ] };
 pub static M_CREDENTIAL: Message = Message { name: "mesos.Credential", fields: &[
-    Field { number: 1, names: ["principal", "principal"], kind: Kind::string, label: Label::Required, default: Default::None },
-    Field { number: 2, names: ["secret", "secret"], kind: Kind::string, label: Label::Optional, default: Default::None },
+    Field { number: 1, names: ["principal", "principal"], kind: Kind::String, label: Label::Required, default: Default::None },
+    Field { number: 2, names: ["secret", "secret"], kind: Kind::String, label: Label::Optional, default: Default::None },
 ] };
 pub static M_CREDENTIALS: Message = Message { name: "mesos.Credentials", fields: &[
     Field { number: 1, names: ["credentials", "credentials"], kind: Kind::Message(&M_CREDENTIAL), label: Label::Repeated, default: Default::None },
@@ -1301,35 +1301,35 @@ pub static M_SECRET: Message = Message { name: "mesos.Secret", fields: &[
     Field { number: 3, names: ["value", "value"], kind: Kind::Message(&M_SECRET__VALUE), label: Label::Optional, default: Default::None },
 ] };
 pub static M_SECRET__REFERENCE: Message = Message { name: "mesos.Secret.Reference", fields: &[
-    Field { number: 1, names: ["name", "name"], kind: Kind::string, label: Label::Required, default: Default::None },
-    Field { number: 2, names: ["key", "key"], kind: Kind::string, label: Label::Optional, default: Default::None },
+    Field { number: 1, names: ["name", "name"], kind: Kind::String, label: Label::Required, default: Default::None },
+    Field { number: 2, names: ["key", "key"], kind: Kind::String, label: Label::Optional, default: Default::None },
 ] };
 pub static M_SECRET__VALUE: Message = Message { name: "mesos.Secret.Value", fields: &[
-    Field { number: 1, names: ["data", "data"], kind: Kind::bytes, label: Label::Required, default: Default::None },
+    Field { number: 1, names: ["data", "data"], kind: Kind::Bytes, label: Label::Required, default: Default::None },
 ] };
 pub static M_RATELIMIT: Message = Message { name: "mesos.RateLimit", fields: &[
-    Field { number: 1, names: ["qps", "qps"], kind: Kind::double, label: Label::Optional, default: Default::None },
-    Field { number: 2, names: ["principal", "principal"], kind: Kind::string, label: Label::Required, default: Default::None },
-    Field { number: 3, names: ["capacity", "capacity"], kind: Kind::uint64, label: Label::Optional, default: Default::None },
+    Field { number: 1, names: ["qps", "qps"], kind: Kind::Double, label: Label::Optional, default: Default::None },
+    Field { number: 2, names: ["principal", "principal"], kind: Kind::String, label: Label::Required, default: Default::None },
+    Field { number: 3, names: ["capacity", "capacity"], kind: Kind::Uint64, label: Label::Optional, default: Default::None },
 ] };
 pub static M_RATELIMITS: Message = Message { name: "mesos.RateLimits", fields: &[
     Field { number: 1, names: ["limits", "limits"], kind: Kind::Message(&M_RATELIMIT), label: Label::Repeated, default: Default::None },
-    Field { number: 2, names: ["aggregate_default_qps", "aggregate_default_qps"], kind: Kind::double, label: Label::Optional, default: Default::None },
-    Field { number: 3, names: ["aggregate_default_capacity", "aggregate_default_capacity"], kind: Kind::uint64, label: Label::Optional, default: Default::None },
+    Field { number: 2, names: ["aggregate_default_qps", "aggregate_default_qps"], kind: Kind::Double, label: Label::Optional, default: Default::None },
+    Field { number: 3, names: ["aggregate_default_capacity", "aggregate_default_capacity"], kind: Kind::Uint64, label: Label::Optional, default: Default::None },
 ] };
 pub static M_IMAGE: Message = Message { name: "mesos.Image", fields: &[
     Field { number: 1, names: ["type", "type"], kind: Kind::Enum(&E_IMAGE__TYPE), label: Label::Required, default: Default::None },
     Field { number: 2, names: ["appc", "appc"], kind: Kind::Message(&M_IMAGE__APPC), label: Label::Optional, default: Default::None },
     Field { number: 3, names: ["docker", "docker"], kind: Kind::Message(&M_IMAGE__DOCKER), label: Label::Optional, default: Default::None },
-    Field { number: 4, names: ["cached", "cached"], kind: Kind::bool, label: Label::Optional, default: Default::Bool(true) },
+    Field { number: 4, names: ["cached", "cached"], kind: Kind::Bool, label: Label::Optional, default: Default::Bool(true) },
 ] };
 pub static M_IMAGE__APPC: Message = Message { name: "mesos.Image.Appc", fields: &[
-    Field { number: 1, names: ["name", "name"], kind: Kind::string, label: Label::Required, default: Default::None },
-    Field { number: 2, names: ["id", "id"], kind: Kind::string, label: Label::Optional, default: Default::None },
+    Field { number: 1, names: ["name", "name"], kind: Kind::String, label: Label::Required, default: Default::None },
+    Field { number: 2, names: ["id", "id"], kind: Kind::String, label: Label::Optional, default: Default::None },
     Field { number: 3, names: ["labels", "labels"], kind: Kind::Message(&M_LABELS), label: Label::Optional, default: Default::None },
 ] };
 pub static M_IMAGE__DOCKER: Message = Message { name: "mesos.Image.Docker", fields: &[
-    Field { number: 1, names: ["name", "name"], kind: Kind::string, label: Label::Required, default: Default::None },
+    Field { number: 1, names: ["name", "name"], kind: Kind::String, label: Label::Required, default: Default::None },
     Field { number: 2, names: ["credential", "credential"], kind: Kind::Message(&M_CREDENTIAL), label: Label::Optional, default: Default::None },
     Field { number: 3, names: ["config", "config"], kind: Kind::Message(&M_SECRET), label: Label::Optional, default: Default::None },
 ] };
@@ -1338,8 +1338,8 @@ pub static M_MOUNTPROPAGATION: Message = Message { name: "mesos.MountPropagation
 ] };
 pub static M_VOLUME: Message = Message { name: "mesos.Volume", fields: &[
     Field { number: 3, names: ["mode", "mode"], kind: Kind::Enum(&E_VOLUME__MODE), label: Label::Required, default: Default::None },
-    Field { number: 1, names: ["container_path", "container_path"], kind: Kind::string, label: Label::Required, default: Default::None },
-    Field { number: 2, names: ["host_path", "host_path"], kind: Kind::string, label: Label::Optional, default: Default::None },
+    Field { number: 1, names: ["container_path", "container_path"], kind: Kind::String, label: Label::Required, default: Default::None },
+    Field { number: 2, names: ["host_path", "host_path"], kind: Kind::String, label: Label::Optional, default: Default::None },
     Field { number: 4, names: ["image", "image"], kind: Kind::Message(&M_IMAGE), label: Label::Optional, default: Default::None },
     Field { number: 5, names: ["source", "source"], kind: Kind::Message(&M_VOLUME__SOURCE), label: Label::Optional, default: Default::None },
 ] };
@@ -1352,20 +1352,20 @@ pub static M_VOLUME__SOURCE: Message = Message { name: "mesos.Volume.Source", fi
     Field { number: 6, names: ["csi_volume", "csi_volume"], kind: Kind::Message(&M_VOLUME__SOURCE__CSIVOLUME), label: Label::Optional, default: Default::None },
 ] };
 pub static M_VOLUME__SOURCE__DOCKERVOLUME: Message = Message { name: "mesos.Volume.Source.DockerVolume", fields: &[
-    Field { number: 1, names: ["driver", "driver"], kind: Kind::string, label: Label::Optional, default: Default::None },
-    Field { number: 2, names: ["name", "name"], kind: Kind::string, label: Label::Required, default: Default::None },
+    Field { number: 1, names: ["driver", "driver"], kind: Kind::String, label: Label::Optional, default: Default::None },
+    Field { number: 2, names: ["name", "name"], kind: Kind::String, label: Label::Required, default: Default::None },
     Field { number: 3, names: ["driver_options", "driver_options"], kind: Kind::Message(&M_PARAMETERS), label: Label::Optional, default: Default::None },
 ] };
 pub static M_VOLUME__SOURCE__HOSTPATH: Message = Message { name: "mesos.Volume.Source.HostPath", fields: &[
-    Field { number: 1, names: ["path", "path"], kind: Kind::string, label: Label::Required, default: Default::None },
+    Field { number: 1, names: ["path", "path"], kind: Kind::String, label: Label::Required, default: Default::None },
     Field { number: 2, names: ["mount_propagation", "mount_propagation"], kind: Kind::Message(&M_MOUNTPROPAGATION), label: Label::Optional, default: Default::None },
 ] };
 pub static M_VOLUME__SOURCE__SANDBOXPATH: Message = Message { name: "mesos.Volume.Source.SandboxPath", fields: &[
     Field { number: 1, names: ["type", "type"], kind: Kind::Enum(&E_VOLUME__SOURCE__SANDBOXPATH__TYPE), label: Label::Optional, default: Default::None },
-    Field { number: 2, names: ["path", "path"], kind: Kind::string, label: Label::Required, default: Default::None },
+    Field { number: 2, names: ["path", "path"], kind: Kind::String, label: Label::Required, default: Default::None },
 ] };
 pub static M_VOLUME__SOURCE__CSIVOLUME: Message = Message { name: "mesos.Volume.Source.CSIVolume", fields: &[
-    Field { number: 1, names: ["plugin_name", "plugin_name"], kind: Kind::string, label: Label::Required, default: Default::None },
+    Field { number: 1, names: ["plugin_name", "plugin_name"], kind: Kind::String, label: Label::Required, default: Default::None },
     Field { number: 2, names: ["static_provisioning", "static_provisioning"], kind: Kind::Message(&M_VOLUME__SOURCE__CSIVOLUME__STATICPROVISIONING), label: Label::Optional, default: Default::None },
 ] };
 pub static M_VOLUME__SOURCE__CSIVOLUME__VOLUMECAPABILITY: Message = Message { name: "mesos.Volume.Source.CSIVolume.VolumeCapability", fields: &[
@@ -1376,83 +1376,83 @@ pub static M_VOLUME__SOURCE__CSIVOLUME__VOLUMECAPABILITY: Message = Message { na
 pub static M_VOLUME__SOURCE__CSIVOLUME__VOLUMECAPABILITY__BLOCKVOLUME: Message = Message { name: "mesos.Volume.Source.CSIVolume.VolumeCapability.BlockVolume", fields: &[
 ] };
 pub static M_VOLUME__SOURCE__CSIVOLUME__VOLUMECAPABILITY__MOUNTVOLUME: Message = Message { name: "mesos.Volume.Source.CSIVolume.VolumeCapability.MountVolume", fields: &[
-    Field { number: 1, names: ["fs_type", "fs_type"], kind: Kind::string, label: Label::Optional, default: Default::None },
-    Field { number: 2, names: ["mount_flags", "mount_flags"], kind: Kind::string, label: Label::Repeated, default: Default::None },
+    Field { number: 1, names: ["fs_type", "fs_type"], kind: Kind::String, label: Label::Optional, default: Default::None },
+    Field { number: 2, names: ["mount_flags", "mount_flags"], kind: Kind::String, label: Label::Repeated, default: Default::None },
 ] };
 pub static M_VOLUME__SOURCE__CSIVOLUME__VOLUMECAPABILITY__ACCESSMODE: Message = Message { name: "mesos.Volume.Source.CSIVolume.VolumeCapability.AccessMode", fields: &[
     Field { number: 1, names: ["mode", "mode"], kind: Kind::Enum(&E_VOLUME__SOURCE__CSIVOLUME__VOLUMECAPABILITY__ACCESSMODE__MODE), label: Label::Required, default: Default::None },
 ] };
 pub static M_VOLUME__SOURCE__CSIVOLUME__STATICPROVISIONING: Message = Message { name: "mesos.Volume.Source.CSIVolume.StaticProvisioning", fields: &[
-    Field { number: 1, names: ["volume_id", "volume_id"], kind: Kind::string, label: Label::Required, default: Default::None },
+    Field { number: 1, names: ["volume_id", "volume_id"], kind: Kind::String, label: Label::Required, default: Default::None },
     Field { number: 2, names: ["volume_capability", "volume_capability"], kind: Kind::Message(&M_VOLUME__SOURCE__CSIVOLUME__VOLUMECAPABILITY), label: Label::Required, default: Default::None },
     Field { number: 3, names: ["node_stage_secrets", "node_stage_secrets"], kind: Kind::Message(&M_VOLUME__SOURCE__CSIVOLUME__STATICPROVISIONING__NODESTAGESECRETSENTRY), label: Label::Map, default: Default::None },
     Field { number: 4, names: ["node_publish_secrets", "node_publish_secrets"], kind: Kind::Message(&M_VOLUME__SOURCE__CSIVOLUME__STATICPROVISIONING__NODEPUBLISHSECRETSENTRY), label: Label::Map, default: Default::None },
     Field { number: 5, names: ["volume_context", "volume_context"], kind: Kind::Message(&M_VOLUME__SOURCE__CSIVOLUME__STATICPROVISIONING__VOLUMECONTEXTENTRY), label: Label::Map, default: Default::None },
 ] };
 pub static M_VOLUME__SOURCE__CSIVOLUME__STATICPROVISIONING__NODESTAGESECRETSENTRY: Message = Message { name: "mesos.Volume.Source.CSIVolume.StaticProvisioning.NodeStageSecretsEntry", fields: &[
-    Field { number: 1, names: ["key", "key"], kind: Kind::string, label: Label::Optional, default: Default::None },
+    Field { number: 1, names: ["key", "key"], kind: Kind::String, label: Label::Optional, default: Default::None },
     Field { number: 2, names: ["value", "value"], kind: Kind::Message(&M_SECRET), label: Label::Optional, default: Default::None },
 ] };
 pub static M_VOLUME__SOURCE__CSIVOLUME__STATICPROVISIONING__NODEPUBLISHSECRETSENTRY: Message = Message { name: "mesos.Volume.Source.CSIVolume.StaticProvisioning.NodePublishSecretsEntry", fields: &[
-    Field { number: 1, names: ["key", "key"], kind: Kind::string, label: Label::Optional, default: Default::None },
+    Field { number: 1, names: ["key", "key"], kind: Kind::String, label: Label::Optional, default: Default::None },
     Field { number: 2, names: ["value", "value"], kind: Kind::Message(&M_SECRET), label: Label::Optional, default: Default::None },
 ] };
 pub static M_VOLUME__SOURCE__CSIVOLUME__STATICPROVISIONING__VOLUMECONTEXTENTRY: Message = Message { name: "mesos.Volume.Source.CSIVolume.StaticProvisioning.VolumeContextEntry", fields: &[
-    Field { number: 1, names: ["key", "key"], kind: Kind::string, label: Label::Optional, default: Default::None },
-    Field { number: 2, names: ["value", "value"], kind: Kind::string, label: Label::Optional, default: Default::None },
+    Field { number: 1, names: ["key", "key"], kind: Kind::String, label: Label::Optional, default: Default::None },
+    Field { number: 2, names: ["value", "value"], kind: Kind::String, label: Label::Optional, default: Default::None },
 ] };
 pub static M_NETWORKINFO: Message = Message { name: "mesos.NetworkInfo", fields: &[
     Field { number: 5, names: ["ip_addresses", "ip_addresses"], kind: Kind::Message(&M_NETWORKINFO__IPADDRESS), label: Label::Repeated, default: Default::None },
-    Field { number: 6, names: ["name", "name"], kind: Kind::string, label: Label::Optional, default: Default::None },
-    Field { number: 3, names: ["groups", "groups"], kind: Kind::string, label: Label::Repeated, default: Default::None },
+    Field { number: 6, names: ["name", "name"], kind: Kind::String, label: Label::Optional, default: Default::None },
+    Field { number: 3, names: ["groups", "groups"], kind: Kind::String, label: Label::Repeated, default: Default::None },
     Field { number: 4, names: ["labels", "labels"], kind: Kind::Message(&M_LABELS), label: Label::Optional, default: Default::None },
     Field { number: 7, names: ["port_mappings", "port_mappings"], kind: Kind::Message(&M_NETWORKINFO__PORTMAPPING), label: Label::Repeated, default: Default::None },
 ] };
 pub static M_NETWORKINFO__IPADDRESS: Message = Message { name: "mesos.NetworkInfo.IPAddress", fields: &[
     Field { number: 1, names: ["protocol", "protocol"], kind: Kind::Enum(&E_NETWORKINFO__PROTOCOL), label: Label::Optional, default: Default::Enum(1) },
-    Field { number: 2, names: ["ip_address", "ip_address"], kind: Kind::string, label: Label::Optional, default: Default::None },
+    Field { number: 2, names: ["ip_address", "ip_address"], kind: Kind::String, label: Label::Optional, default: Default::None },
 ] };
 pub static M_NETWORKINFO__PORTMAPPING: Message = Message { name: "mesos.NetworkInfo.PortMapping", fields: &[
-    Field { number: 1, names: ["host_port", "host_port"], kind: Kind::uint32, label: Label::Required, default: Default::None },
-    Field { number: 2, names: ["container_port", "container_port"], kind: Kind::uint32, label: Label::Required, default: Default::None },
-    Field { number: 3, names: ["protocol", "protocol"], kind: Kind::string, label: Label::Optional, default: Default::None },
+    Field { number: 1, names: ["host_port", "host_port"], kind: Kind::Uint32, label: Label::Required, default: Default::None },
+    Field { number: 2, names: ["container_port", "container_port"], kind: Kind::Uint32, label: Label::Required, default: Default::None },
+    Field { number: 3, names: ["protocol", "protocol"], kind: Kind::String, label: Label::Optional, default: Default::None },
 ] };
 pub static M_CAPABILITYINFO: Message = Message { name: "mesos.CapabilityInfo", fields: &[
     Field { number: 1, names: ["capabilities", "capabilities"], kind: Kind::Enum(&E_CAPABILITYINFO__CAPABILITY), label: Label::Repeated, default: Default::None },
 ] };
 pub static M_SECCOMPINFO: Message = Message { name: "mesos.SeccompInfo", fields: &[
-    Field { number: 1, names: ["profile_name", "profile_name"], kind: Kind::string, label: Label::Optional, default: Default::None },
-    Field { number: 2, names: ["unconfined", "unconfined"], kind: Kind::bool, label: Label::Optional, default: Default::None },
+    Field { number: 1, names: ["profile_name", "profile_name"], kind: Kind::String, label: Label::Optional, default: Default::None },
+    Field { number: 2, names: ["unconfined", "unconfined"], kind: Kind::Bool, label: Label::Optional, default: Default::None },
 ] };
 pub static M_LINUXINFO: Message = Message { name: "mesos.LinuxInfo", fields: &[
     Field { number: 1, names: ["capability_info", "capability_info"], kind: Kind::Message(&M_CAPABILITYINFO), label: Label::Optional, default: Default::None },
     Field { number: 2, names: ["bounding_capabilities", "bounding_capabilities"], kind: Kind::Message(&M_CAPABILITYINFO), label: Label::Optional, default: Default::None },
     Field { number: 3, names: ["effective_capabilities", "effective_capabilities"], kind: Kind::Message(&M_CAPABILITYINFO), label: Label::Optional, default: Default::None },
-    Field { number: 4, names: ["share_pid_namespace", "share_pid_namespace"], kind: Kind::bool, label: Label::Optional, default: Default::None },
+    Field { number: 4, names: ["share_pid_namespace", "share_pid_namespace"], kind: Kind::Bool, label: Label::Optional, default: Default::None },
     Field { number: 5, names: ["seccomp", "seccomp"], kind: Kind::Message(&M_SECCOMPINFO), label: Label::Optional, default: Default::None },
     Field { number: 6, names: ["ipc_mode", "ipc_mode"], kind: Kind::Enum(&E_LINUXINFO__IPCMODE), label: Label::Optional, default: Default::None },
-    Field { number: 7, names: ["shm_size", "shm_size"], kind: Kind::uint32, label: Label::Optional, default: Default::None },
-    Field { number: 8, names: ["share_cgroups", "share_cgroups"], kind: Kind::bool, label: Label::Optional, default: Default::Bool(true) },
+    Field { number: 7, names: ["shm_size", "shm_size"], kind: Kind::Uint32, label: Label::Optional, default: Default::None },
+    Field { number: 8, names: ["share_cgroups", "share_cgroups"], kind: Kind::Bool, label: Label::Optional, default: Default::Bool(true) },
 ] };
 pub static M_RLIMITINFO: Message = Message { name: "mesos.RLimitInfo", fields: &[
     Field { number: 1, names: ["rlimits", "rlimits"], kind: Kind::Message(&M_RLIMITINFO__RLIMIT), label: Label::Repeated, default: Default::None },
 ] };
 pub static M_RLIMITINFO__RLIMIT: Message = Message { name: "mesos.RLimitInfo.RLimit", fields: &[
     Field { number: 1, names: ["type", "type"], kind: Kind::Enum(&E_RLIMITINFO__RLIMIT__TYPE), label: Label::Optional, default: Default::None },
-    Field { number: 2, names: ["hard", "hard"], kind: Kind::uint64, label: Label::Optional, default: Default::None },
-    Field { number: 3, names: ["soft", "soft"], kind: Kind::uint64, label: Label::Optional, default: Default::None },
+    Field { number: 2, names: ["hard", "hard"], kind: Kind::Uint64, label: Label::Optional, default: Default::None },
+    Field { number: 3, names: ["soft", "soft"], kind: Kind::Uint64, label: Label::Optional, default: Default::None },
 ] };
 pub static M_TTYINFO: Message = Message { name: "mesos.TTYInfo", fields: &[
     Field { number: 1, names: ["window_size", "window_size"], kind: Kind::Message(&M_TTYINFO__WINDOWSIZE), label: Label::Optional, default: Default::None },
 ] };
 pub static M_TTYINFO__WINDOWSIZE: Message = Message { name: "mesos.TTYInfo.WindowSize", fields: &[
-    Field { number: 1, names: ["rows", "rows"], kind: Kind::uint32, label: Label::Required, default: Default::None },
-    Field { number: 2, names: ["columns", "columns"], kind: Kind::uint32, label: Label::Required, default: Default::None },
+    Field { number: 1, names: ["rows", "rows"], kind: Kind::Uint32, label: Label::Required, default: Default::None },
+    Field { number: 2, names: ["columns", "columns"], kind: Kind::Uint32, label: Label::Required, default: Default::None },
 ] };
 pub static M_CONTAINERINFO: Message = Message { name: "mesos.ContainerInfo", fields: &[
     Field { number: 1, names: ["type", "type"], kind: Kind::Enum(&E_CONTAINERINFO__TYPE), label: Label::Required, default: Default::None },
     Field { number: 2, names: ["volumes", "volumes"], kind: Kind::Message(&M_VOLUME), label: Label::Repeated, default: Default::None },
-    Field { number: 4, names: ["hostname", "hostname"], kind: Kind::string, label: Label::Optional, default: Default::None },
+    Field { number: 4, names: ["hostname", "hostname"], kind: Kind::String, label: Label::Optional, default: Default::None },
     Field { number: 3, names: ["docker", "docker"], kind: Kind::Message(&M_CONTAINERINFO__DOCKERINFO), label: Label::Optional, default: Default::None },
     Field { number: 5, names: ["mesos", "mesos"], kind: Kind::Message(&M_CONTAINERINFO__MESOSINFO), label: Label::Optional, default: Default::None },
     Field { number: 7, names: ["network_infos", "network_infos"], kind: Kind::Message(&M_NETWORKINFO), label: Label::Repeated, default: Default::None },
@@ -1461,18 +1461,18 @@ pub static M_CONTAINERINFO: Message = Message { name: "mesos.ContainerInfo", fie
     Field { number: 10, names: ["tty_info", "tty_info"], kind: Kind::Message(&M_TTYINFO), label: Label::Optional, default: Default::None },
 ] };
 pub static M_CONTAINERINFO__DOCKERINFO: Message = Message { name: "mesos.ContainerInfo.DockerInfo", fields: &[
-    Field { number: 1, names: ["image", "image"], kind: Kind::string, label: Label::Required, default: Default::None },
+    Field { number: 1, names: ["image", "image"], kind: Kind::String, label: Label::Required, default: Default::None },
     Field { number: 2, names: ["network", "network"], kind: Kind::Enum(&E_CONTAINERINFO__DOCKERINFO__NETWORK), label: Label::Optional, default: Default::Enum(1) },
     Field { number: 3, names: ["port_mappings", "port_mappings"], kind: Kind::Message(&M_CONTAINERINFO__DOCKERINFO__PORTMAPPING), label: Label::Repeated, default: Default::None },
-    Field { number: 4, names: ["privileged", "privileged"], kind: Kind::bool, label: Label::Optional, default: Default::Bool(false) },
+    Field { number: 4, names: ["privileged", "privileged"], kind: Kind::Bool, label: Label::Optional, default: Default::Bool(false) },
     Field { number: 5, names: ["parameters", "parameters"], kind: Kind::Message(&M_PARAMETER), label: Label::Repeated, default: Default::None },
-    Field { number: 6, names: ["force_pull_image", "force_pull_image"], kind: Kind::bool, label: Label::Optional, default: Default::None },
-    Field { number: 7, names: ["volume_driver", "volume_driver"], kind: Kind::string, label: Label::Optional, default: Default::None },
+    Field { number: 6, names: ["force_pull_image", "force_pull_image"], kind: Kind::Bool, label: Label::Optional, default: Default::None },
+    Field { number: 7, names: ["volume_driver", "volume_driver"], kind: Kind::String, label: Label::Optional, default: Default::None },
 ] };
 pub static M_CONTAINERINFO__DOCKERINFO__PORTMAPPING: Message = Message { name: "mesos.ContainerInfo.DockerInfo.PortMapping", fields: &[
-    Field { number: 1, names: ["host_port", "host_port"], kind: Kind::uint32, label: Label::Required, default: Default::None },
-    Field { number: 2, names: ["container_port", "container_port"], kind: Kind::uint32, label: Label::Required, default: Default::None },
-    Field { number: 3, names: ["protocol", "protocol"], kind: Kind::string, label: Label::Optional, default: Default::None },
+    Field { number: 1, names: ["host_port", "host_port"], kind: Kind::Uint32, label: Label::Required, default: Default::None },
+    Field { number: 2, names: ["container_port", "container_port"], kind: Kind::Uint32, label: Label::Required, default: Default::None },
+    Field { number: 3, names: ["protocol", "protocol"], kind: Kind::String, label: Label::Optional, default: Default::None },
 ] };
 pub static M_CONTAINERINFO__MESOSINFO: Message = Message { name: "mesos.ContainerInfo.MesosInfo", fields: &[
     Field { number: 1, names: ["image", "image"], kind: Kind::Message(&M_IMAGE), label: Label::Optional, default: Default::None },
@@ -1481,7 +1481,7 @@ pub static M_CONTAINERSTATUS: Message = Message { name: "mesos.ContainerStatus",
     Field { number: 4, names: ["container_id", "container_id"], kind: Kind::Message(&M_CONTAINERID), label: Label::Optional, default: Default::None },
     Field { number: 1, names: ["network_infos", "network_infos"], kind: Kind::Message(&M_NETWORKINFO), label: Label::Repeated, default: Default::None },
     Field { number: 2, names: ["cgroup_info", "cgroup_info"], kind: Kind::Message(&M_CGROUPINFO), label: Label::Optional, default: Default::None },
-    Field { number: 3, names: ["executor_pid", "executor_pid"], kind: Kind::uint32, label: Label::Optional, default: Default::None },
+    Field { number: 3, names: ["executor_pid", "executor_pid"], kind: Kind::Uint32, label: Label::Optional, default: Default::None },
 ] };
 pub static M_CGROUPINFO: Message = Message { name: "mesos.CgroupInfo", fields: &[
     Field { number: 1, names: ["net_cls", "net_cls"], kind: Kind::Message(&M_CGROUPINFO__NETCLS), label: Label::Optional, default: Default::None },
@@ -1490,14 +1490,14 @@ pub static M_CGROUPINFO__BLKIO: Message = Message { name: "mesos.CgroupInfo.Blki
 ] };
 pub static M_CGROUPINFO__BLKIO__VALUE: Message = Message { name: "mesos.CgroupInfo.Blkio.Value", fields: &[
     Field { number: 1, names: ["op", "op"], kind: Kind::Enum(&E_CGROUPINFO__BLKIO__OPERATION), label: Label::Optional, default: Default::None },
-    Field { number: 2, names: ["value", "value"], kind: Kind::uint64, label: Label::Optional, default: Default::None },
+    Field { number: 2, names: ["value", "value"], kind: Kind::Uint64, label: Label::Optional, default: Default::None },
 ] };
 pub static M_CGROUPINFO__BLKIO__CFQ: Message = Message { name: "mesos.CgroupInfo.Blkio.CFQ", fields: &[
 ] };
 pub static M_CGROUPINFO__BLKIO__CFQ__STATISTICS: Message = Message { name: "mesos.CgroupInfo.Blkio.CFQ.Statistics", fields: &[
     Field { number: 1, names: ["device", "device"], kind: Kind::Message(&M_DEVICE__NUMBER), label: Label::Optional, default: Default::None },
-    Field { number: 2, names: ["sectors", "sectors"], kind: Kind::uint64, label: Label::Optional, default: Default::None },
-    Field { number: 3, names: ["time", "time"], kind: Kind::uint64, label: Label::Optional, default: Default::None },
+    Field { number: 2, names: ["sectors", "sectors"], kind: Kind::Uint64, label: Label::Optional, default: Default::None },
+    Field { number: 3, names: ["time", "time"], kind: Kind::Uint64, label: Label::Optional, default: Default::None },
     Field { number: 4, names: ["io_serviced", "io_serviced"], kind: Kind::Message(&M_CGROUPINFO__BLKIO__VALUE), label: Label::Repeated, default: Default::None },
     Field { number: 5, names: ["io_service_bytes", "io_service_bytes"], kind: Kind::Message(&M_CGROUPINFO__BLKIO__VALUE), label: Label::Repeated, default: Default::None },
     Field { number: 6, names: ["io_service_time", "io_service_time"], kind: Kind::Message(&M_CGROUPINFO__BLKIO__VALUE), label: Label::Repeated, default: Default::None },
@@ -1518,19 +1518,19 @@ pub static M_CGROUPINFO__BLKIO__STATISTICS: Message = Message { name: "mesos.Cgr
     Field { number: 3, names: ["throttling", "throttling"], kind: Kind::Message(&M_CGROUPINFO__BLKIO__THROTTLING__STATISTICS), label: Label::Repeated, default: Default::None },
 ] };
 pub static M_CGROUPINFO__NETCLS: Message = Message { name: "mesos.CgroupInfo.NetCls", fields: &[
-    Field { number: 1, names: ["classid", "classid"], kind: Kind::uint32, label: Label::Optional, default: Default::None },
+    Field { number: 1, names: ["classid", "classid"], kind: Kind::Uint32, label: Label::Optional, default: Default::None },
 ] };
 pub static M_LABELS: Message = Message { name: "mesos.Labels", fields: &[
     Field { number: 1, names: ["labels", "labels"], kind: Kind::Message(&M_LABEL), label: Label::Repeated, default: Default::None },
 ] };
 pub static M_LABEL: Message = Message { name: "mesos.Label", fields: &[
-    Field { number: 1, names: ["key", "key"], kind: Kind::string, label: Label::Required, default: Default::None },
-    Field { number: 2, names: ["value", "value"], kind: Kind::string, label: Label::Optional, default: Default::None },
+    Field { number: 1, names: ["key", "key"], kind: Kind::String, label: Label::Required, default: Default::None },
+    Field { number: 2, names: ["value", "value"], kind: Kind::String, label: Label::Optional, default: Default::None },
 ] };
 pub static M_PORT: Message = Message { name: "mesos.Port", fields: &[
-    Field { number: 1, names: ["number", "number"], kind: Kind::uint32, label: Label::Required, default: Default::None },
-    Field { number: 2, names: ["name", "name"], kind: Kind::string, label: Label::Optional, default: Default::None },
-    Field { number: 3, names: ["protocol", "protocol"], kind: Kind::string, label: Label::Optional, default: Default::None },
+    Field { number: 1, names: ["number", "number"], kind: Kind::Uint32, label: Label::Required, default: Default::None },
+    Field { number: 2, names: ["name", "name"], kind: Kind::String, label: Label::Optional, default: Default::None },
+    Field { number: 3, names: ["protocol", "protocol"], kind: Kind::String, label: Label::Optional, default: Default::None },
     Field { number: 4, names: ["visibility", "visibility"], kind: Kind::Enum(&E_DISCOVERYINFO__VISIBILITY), label: Label::Optional, default: Default::None },
     Field { number: 5, names: ["labels", "labels"], kind: Kind::Message(&M_LABELS), label: Label::Optional, default: Default::None },
 ] };
@@ -1539,80 +1539,80 @@ pub static M_PORTS: Message = Message { name: "mesos.Ports", fields: &[
 ] };
 pub static M_DISCOVERYINFO: Message = Message { name: "mesos.DiscoveryInfo", fields: &[
     Field { number: 1, names: ["visibility", "visibility"], kind: Kind::Enum(&E_DISCOVERYINFO__VISIBILITY), label: Label::Required, default: Default::None },
-    Field { number: 2, names: ["name", "name"], kind: Kind::string, label: Label::Optional, default: Default::None },
-    Field { number: 3, names: ["environment", "environment"], kind: Kind::string, label: Label::Optional, default: Default::None },
-    Field { number: 4, names: ["location", "location"], kind: Kind::string, label: Label::Optional, default: Default::None },
-    Field { number: 5, names: ["version", "version"], kind: Kind::string, label: Label::Optional, default: Default::None },
+    Field { number: 2, names: ["name", "name"], kind: Kind::String, label: Label::Optional, default: Default::None },
+    Field { number: 3, names: ["environment", "environment"], kind: Kind::String, label: Label::Optional, default: Default::None },
+    Field { number: 4, names: ["location", "location"], kind: Kind::String, label: Label::Optional, default: Default::None },
+    Field { number: 5, names: ["version", "version"], kind: Kind::String, label: Label::Optional, default: Default::None },
     Field { number: 6, names: ["ports", "ports"], kind: Kind::Message(&M_PORTS), label: Label::Optional, default: Default::None },
     Field { number: 7, names: ["labels", "labels"], kind: Kind::Message(&M_LABELS), label: Label::Optional, default: Default::None },
 ] };
 pub static M_WEIGHTINFO: Message = Message { name: "mesos.WeightInfo", fields: &[
-    Field { number: 1, names: ["weight", "weight"], kind: Kind::double, label: Label::Required, default: Default::None },
-    Field { number: 2, names: ["role", "role"], kind: Kind::string, label: Label::Optional, default: Default::None },
+    Field { number: 1, names: ["weight", "weight"], kind: Kind::Double, label: Label::Required, default: Default::None },
+    Field { number: 2, names: ["role", "role"], kind: Kind::String, label: Label::Optional, default: Default::None },
 ] };
 pub static M_VERSIONINFO: Message = Message { name: "mesos.VersionInfo", fields: &[
-    Field { number: 1, names: ["version", "version"], kind: Kind::string, label: Label::Required, default: Default::None },
-    Field { number: 2, names: ["build_date", "build_date"], kind: Kind::string, label: Label::Optional, default: Default::None },
-    Field { number: 3, names: ["build_time", "build_time"], kind: Kind::double, label: Label::Optional, default: Default::None },
-    Field { number: 4, names: ["build_user", "build_user"], kind: Kind::string, label: Label::Optional, default: Default::None },
-    Field { number: 5, names: ["git_sha", "git_sha"], kind: Kind::string, label: Label::Optional, default: Default::None },
-    Field { number: 6, names: ["git_branch", "git_branch"], kind: Kind::string, label: Label::Optional, default: Default::None },
-    Field { number: 7, names: ["git_tag", "git_tag"], kind: Kind::string, label: Label::Optional, default: Default::None },
+    Field { number: 1, names: ["version", "version"], kind: Kind::String, label: Label::Required, default: Default::None },
+    Field { number: 2, names: ["build_date", "build_date"], kind: Kind::String, label: Label::Optional, default: Default::None },
+    Field { number: 3, names: ["build_time", "build_time"], kind: Kind::Double, label: Label::Optional, default: Default::None },
+    Field { number: 4, names: ["build_user", "build_user"], kind: Kind::String, label: Label::Optional, default: Default::None },
+    Field { number: 5, names: ["git_sha", "git_sha"], kind: Kind::String, label: Label::Optional, default: Default::None },
+    Field { number: 6, names: ["git_branch", "git_branch"], kind: Kind::String, label: Label::Optional, default: Default::None },
+    Field { number: 7, names: ["git_tag", "git_tag"], kind: Kind::String, label: Label::Optional, default: Default::None },
 ] };
 pub static M_FLAG: Message = Message { name: "mesos.Flag", fields: &[
-    Field { number: 1, names: ["name", "name"], kind: Kind::string, label: Label::Required, default: Default::None },
-    Field { number: 2, names: ["value", "value"], kind: Kind::string, label: Label::Optional, default: Default::None },
+    Field { number: 1, names: ["name", "name"], kind: Kind::String, label: Label::Required, default: Default::None },
+    Field { number: 2, names: ["value", "value"], kind: Kind::String, label: Label::Optional, default: Default::None },
 ] };
 pub static M_ROLE: Message = Message { name: "mesos.Role", fields: &[
-    Field { number: 1, names: ["name", "name"], kind: Kind::string, label: Label::Required, default: Default::None },
-    Field { number: 2, names: ["weight", "weight"], kind: Kind::double, label: Label::Required, default: Default::None },
+    Field { number: 1, names: ["name", "name"], kind: Kind::String, label: Label::Required, default: Default::None },
+    Field { number: 2, names: ["weight", "weight"], kind: Kind::Double, label: Label::Required, default: Default::None },
     Field { number: 3, names: ["frameworks", "frameworks"], kind: Kind::Message(&M_FRAMEWORKID), label: Label::Repeated, default: Default::None },
     Field { number: 4, names: ["resources", "resources"], kind: Kind::Message(&M_RESOURCE), label: Label::Repeated, default: Default::None },
 ] };
 pub static M_METRIC: Message = Message { name: "mesos.Metric", fields: &[
-    Field { number: 1, names: ["name", "name"], kind: Kind::string, label: Label::Required, default: Default::None },
-    Field { number: 2, names: ["value", "value"], kind: Kind::double, label: Label::Optional, default: Default::None },
+    Field { number: 1, names: ["name", "name"], kind: Kind::String, label: Label::Required, default: Default::None },
+    Field { number: 2, names: ["value", "value"], kind: Kind::Double, label: Label::Optional, default: Default::None },
 ] };
 pub static M_FILEINFO: Message = Message { name: "mesos.FileInfo", fields: &[
-    Field { number: 1, names: ["path", "path"], kind: Kind::string, label: Label::Required, default: Default::None },
-    Field { number: 2, names: ["nlink", "nlink"], kind: Kind::int32, label: Label::Optional, default: Default::None },
-    Field { number: 3, names: ["size", "size"], kind: Kind::uint64, label: Label::Optional, default: Default::None },
+    Field { number: 1, names: ["path", "path"], kind: Kind::String, label: Label::Required, default: Default::None },
+    Field { number: 2, names: ["nlink", "nlink"], kind: Kind::Int32, label: Label::Optional, default: Default::None },
+    Field { number: 3, names: ["size", "size"], kind: Kind::Uint64, label: Label::Optional, default: Default::None },
     Field { number: 4, names: ["mtime", "mtime"], kind: Kind::Message(&M_TIMEINFO), label: Label::Optional, default: Default::None },
-    Field { number: 5, names: ["mode", "mode"], kind: Kind::uint32, label: Label::Optional, default: Default::None },
-    Field { number: 6, names: ["uid", "uid"], kind: Kind::string, label: Label::Optional, default: Default::None },
-    Field { number: 7, names: ["gid", "gid"], kind: Kind::string, label: Label::Optional, default: Default::None },
+    Field { number: 5, names: ["mode", "mode"], kind: Kind::Uint32, label: Label::Optional, default: Default::None },
+    Field { number: 6, names: ["uid", "uid"], kind: Kind::String, label: Label::Optional, default: Default::None },
+    Field { number: 7, names: ["gid", "gid"], kind: Kind::String, label: Label::Optional, default: Default::None },
 ] };
 pub static M_DEVICE: Message = Message { name: "mesos.Device", fields: &[
-    Field { number: 1, names: ["path", "path"], kind: Kind::string, label: Label::Optional, default: Default::None },
+    Field { number: 1, names: ["path", "path"], kind: Kind::String, label: Label::Optional, default: Default::None },
     Field { number: 2, names: ["number", "number"], kind: Kind::Message(&M_DEVICE__NUMBER), label: Label::Optional, default: Default::None },
 ] };
 pub static M_DEVICE__NUMBER: Message = Message { name: "mesos.Device.Number", fields: &[
-    Field { number: 1, names: ["major_number", "major_number"], kind: Kind::uint64, label: Label::Required, default: Default::None },
-    Field { number: 2, names: ["minor_number", "minor_number"], kind: Kind::uint64, label: Label::Required, default: Default::None },
+    Field { number: 1, names: ["major_number", "major_number"], kind: Kind::Uint64, label: Label::Required, default: Default::None },
+    Field { number: 2, names: ["minor_number", "minor_number"], kind: Kind::Uint64, label: Label::Required, default: Default::None },
 ] };
 pub static M_DEVICEACCESS: Message = Message { name: "mesos.DeviceAccess", fields: &[
     Field { number: 1, names: ["device", "device"], kind: Kind::Message(&M_DEVICE), label: Label::Required, default: Default::None },
     Field { number: 2, names: ["access", "access"], kind: Kind::Message(&M_DEVICEACCESS__ACCESS), label: Label::Required, default: Default::None },
 ] };
 pub static M_DEVICEACCESS__ACCESS: Message = Message { name: "mesos.DeviceAccess.Access", fields: &[
-    Field { number: 1, names: ["read", "read"], kind: Kind::bool, label: Label::Optional, default: Default::None },
-    Field { number: 2, names: ["write", "write"], kind: Kind::bool, label: Label::Optional, default: Default::None },
-    Field { number: 3, names: ["mknod", "mknod"], kind: Kind::bool, label: Label::Optional, default: Default::None },
+    Field { number: 1, names: ["read", "read"], kind: Kind::Bool, label: Label::Optional, default: Default::None },
+    Field { number: 2, names: ["write", "write"], kind: Kind::Bool, label: Label::Optional, default: Default::None },
+    Field { number: 3, names: ["mknod", "mknod"], kind: Kind::Bool, label: Label::Optional, default: Default::None },
 ] };
 pub static M_DEVICEWHITELIST: Message = Message { name: "mesos.DeviceWhitelist", fields: &[
     Field { number: 1, names: ["allowed_devices", "allowed_devices"], kind: Kind::Message(&M_DEVICEACCESS), label: Label::Repeated, default: Default::None },
 ] };
 pub static M_DRAINCONFIG: Message = Message { name: "mesos.DrainConfig", fields: &[
     Field { number: 1, names: ["max_grace_period", "max_grace_period"], kind: Kind::Message(&M_DURATIONINFO), label: Label::Optional, default: Default::None },
-    Field { number: 2, names: ["mark_gone", "mark_gone"], kind: Kind::bool, label: Label::Optional, default: Default::Bool(false) },
+    Field { number: 2, names: ["mark_gone", "mark_gone"], kind: Kind::Bool, label: Label::Optional, default: Default::Bool(false) },
 ] };
 pub static M_DRAININFO: Message = Message { name: "mesos.DrainInfo", fields: &[
     Field { number: 1, names: ["state", "state"], kind: Kind::Enum(&E_DRAINSTATE), label: Label::Required, default: Default::None },
     Field { number: 2, names: ["config", "config"], kind: Kind::Message(&M_DRAINCONFIG), label: Label::Required, default: Default::None },
 ] };
 pub static M_PROTOBUFDURATION: Message = Message { name: "mesos.ProtobufDuration", fields: &[
-    Field { number: 1, names: ["seconds", "seconds"], kind: Kind::int64, label: Label::Optional, default: Default::None },
-    Field { number: 2, names: ["nanos", "nanos"], kind: Kind::int32, label: Label::Optional, default: Default::None },
+    Field { number: 1, names: ["seconds", "seconds"], kind: Kind::Int64, label: Label::Optional, default: Default::None },
+    Field { number: 2, names: ["nanos", "nanos"], kind: Kind::Int32, label: Label::Optional, default: Default::None },
 ] };
 pub static M_AGENT__CALL: Message = Message { name: "mesos.agent.Call", fields: &[
     Field { number: 1, names: ["type", "type"], kind: Kind::Enum(&E_AGENT__CALL__TYPE), label: Label::Optional, default: Default::None },
@@ -1642,20 +1642,20 @@ pub static M_AGENT__CALL__GETMETRICS: Message = Message { name: "mesos.agent.Cal
     Field { number: 1, names: ["timeout", "timeout"], kind: Kind::Message(&M_DURATIONINFO), label: Label::Optional, default: Default::None },
 ] };
 pub static M_AGENT__CALL__SETLOGGINGLEVEL: Message = Message { name: "mesos.agent.Call.SetLoggingLevel", fields: &[
-    Field { number: 1, names: ["level", "level"], kind: Kind::uint32, label: Label::Required, default: Default::None },
+    Field { number: 1, names: ["level", "level"], kind: Kind::Uint32, label: Label::Required, default: Default::None },
     Field { number: 2, names: ["duration", "duration"], kind: Kind::Message(&M_DURATIONINFO), label: Label::Required, default: Default::None },
 ] };
 pub static M_AGENT__CALL__LISTFILES: Message = Message { name: "mesos.agent.Call.ListFiles", fields: &[
-    Field { number: 1, names: ["path", "path"], kind: Kind::string, label: Label::Required, default: Default::None },
+    Field { number: 1, names: ["path", "path"], kind: Kind::String, label: Label::Required, default: Default::None },
 ] };
 pub static M_AGENT__CALL__READFILE: Message = Message { name: "mesos.agent.Call.ReadFile", fields: &[
-    Field { number: 1, names: ["path", "path"], kind: Kind::string, label: Label::Required, default: Default::None },
-    Field { number: 2, names: ["offset", "offset"], kind: Kind::uint64, label: Label::Required, default: Default::None },
-    Field { number: 3, names: ["length", "length"], kind: Kind::uint64, label: Label::Optional, default: Default::None },
+    Field { number: 1, names: ["path", "path"], kind: Kind::String, label: Label::Required, default: Default::None },
+    Field { number: 2, names: ["offset", "offset"], kind: Kind::Uint64, label: Label::Required, default: Default::None },
+    Field { number: 3, names: ["length", "length"], kind: Kind::Uint64, label: Label::Optional, default: Default::None },
 ] };
 pub static M_AGENT__CALL__GETCONTAINERS: Message = Message { name: "mesos.agent.Call.GetContainers", fields: &[
-    Field { number: 1, names: ["show_nested", "show_nested"], kind: Kind::bool, label: Label::Optional, default: Default::None },
-    Field { number: 2, names: ["show_standalone", "show_standalone"], kind: Kind::bool, label: Label::Optional, default: Default::None },
+    Field { number: 1, names: ["show_nested", "show_nested"], kind: Kind::Bool, label: Label::Optional, default: Default::None },
+    Field { number: 2, names: ["show_standalone", "show_standalone"], kind: Kind::Bool, label: Label::Optional, default: Default::None },
 ] };
 pub static M_AGENT__CALL__LAUNCHNESTEDCONTAINER: Message = Message { name: "mesos.agent.Call.LaunchNestedContainer", fields: &[
     Field { number: 1, names: ["container_id", "container_id"], kind: Kind::Message(&M_CONTAINERID), label: Label::Required, default: Default::None },
@@ -1667,7 +1667,7 @@ pub static M_AGENT__CALL__WAITNESTEDCONTAINER: Message = Message { name: "mesos.
 ] };
 pub static M_AGENT__CALL__KILLNESTEDCONTAINER: Message = Message { name: "mesos.agent.Call.KillNestedContainer", fields: &[
     Field { number: 1, names: ["container_id", "container_id"], kind: Kind::Message(&M_CONTAINERID), label: Label::Required, default: Default::None },
-    Field { number: 2, names: ["signal", "signal"], kind: Kind::int32, label: Label::Optional, default: Default::None },
+    Field { number: 2, names: ["signal", "signal"], kind: Kind::Int32, label: Label::Optional, default: Default::None },
 ] };
 pub static M_AGENT__CALL__REMOVENESTEDCONTAINER: Message = Message { name: "mesos.agent.Call.RemoveNestedContainer", fields: &[
     Field { number: 1, names: ["container_id", "container_id"], kind: Kind::Message(&M_CONTAINERID), label: Label::Required, default: Default::None },
@@ -1693,7 +1693,7 @@ pub static M_AGENT__CALL__LAUNCHCONTAINER: Message = Message { name: "mesos.agen
     Field { number: 5, names: ["limits", "limits"], kind: Kind::Message(&M_AGENT__CALL__LAUNCHCONTAINER__LIMITSENTRY), label: Label::Map, default: Default::None },
 ] };
 pub static M_AGENT__CALL__LAUNCHCONTAINER__LIMITSENTRY: Message = Message { name: "mesos.agent.Call.LaunchContainer.LimitsEntry", fields: &[
-    Field { number: 1, names: ["key", "key"], kind: Kind::string, label: Label::Optional, default: Default::None },
+    Field { number: 1, names: ["key", "key"], kind: Kind::String, label: Label::Optional, default: Default::None },
     Field { number: 2, names: ["value", "value"], kind: Kind::Message(&M_VALUE__SCALAR), label: Label::Optional, default: Default::None },
 ] };
 pub static M_AGENT__CALL__WAITCONTAINER: Message = Message { name: "mesos.agent.Call.WaitContainer", fields: &[
@@ -1701,7 +1701,7 @@ pub static M_AGENT__CALL__WAITCONTAINER: Message = Message { name: "mesos.agent.
 ] };
 pub static M_AGENT__CALL__KILLCONTAINER: Message = Message { name: "mesos.agent.Call.KillContainer", fields: &[
     Field { number: 1, names: ["container_id", "container_id"], kind: Kind::Message(&M_CONTAINERID), label: Label::Required, default: Default::None },
-    Field { number: 2, names: ["signal", "signal"], kind: Kind::int32, label: Label::Optional, default: Default::None },
+    Field { number: 2, names: ["signal", "signal"], kind: Kind::Int32, label: Label::Optional, default: Default::None },
 ] };
 pub static M_AGENT__CALL__REMOVECONTAINER: Message = Message { name: "mesos.agent.Call.RemoveContainer", fields: &[
     Field { number: 1, names: ["container_id", "container_id"], kind: Kind::Message(&M_CONTAINERID), label: Label::Required, default: Default::None },
@@ -1713,8 +1713,8 @@ pub static M_AGENT__CALL__UPDATERESOURCEPROVIDERCONFIG: Message = Message { name
     Field { number: 1, names: ["info", "info"], kind: Kind::Message(&M_RESOURCEPROVIDERINFO), label: Label::Required, default: Default::None },
 ] };
 pub static M_AGENT__CALL__REMOVERESOURCEPROVIDERCONFIG: Message = Message { name: "mesos.agent.Call.RemoveResourceProviderConfig", fields: &[
-    Field { number: 1, names: ["type", "type"], kind: Kind::string, label: Label::Required, default: Default::None },
-    Field { number: 2, names: ["name", "name"], kind: Kind::string, label: Label::Required, default: Default::None },
+    Field { number: 1, names: ["type", "type"], kind: Kind::String, label: Label::Required, default: Default::None },
+    Field { number: 2, names: ["name", "name"], kind: Kind::String, label: Label::Required, default: Default::None },
 ] };
 pub static M_AGENT__CALL__MARKRESOURCEPROVIDERGONE: Message = Message { name: "mesos.agent.Call.MarkResourceProviderGone", fields: &[
     Field { number: 1, names: ["resource_provider_id", "resource_provider_id"], kind: Kind::Message(&M_RESOURCEPROVIDERID), label: Label::Required, default: Default::None },
@@ -1743,7 +1743,7 @@ pub static M_AGENT__RESPONSE: Message = Message { name: "mesos.agent.Response", 
     Field { number: 16, names: ["wait_container", "wait_container"], kind: Kind::Message(&M_AGENT__RESPONSE__WAITCONTAINER), label: Label::Optional, default: Default::None },
 ] };
 pub static M_AGENT__RESPONSE__GETHEALTH: Message = Message { name: "mesos.agent.Response.GetHealth", fields: &[
-    Field { number: 1, names: ["healthy", "healthy"], kind: Kind::bool, label: Label::Required, default: Default::None },
+    Field { number: 1, names: ["healthy", "healthy"], kind: Kind::Bool, label: Label::Required, default: Default::None },
 ] };
 pub static M_AGENT__RESPONSE__GETFLAGS: Message = Message { name: "mesos.agent.Response.GetFlags", fields: &[
     Field { number: 1, names: ["flags", "flags"], kind: Kind::Message(&M_FLAG), label: Label::Repeated, default: Default::None },
@@ -1755,14 +1755,14 @@ pub static M_AGENT__RESPONSE__GETMETRICS: Message = Message { name: "mesos.agent
     Field { number: 1, names: ["metrics", "metrics"], kind: Kind::Message(&M_METRIC), label: Label::Repeated, default: Default::None },
 ] };
 pub static M_AGENT__RESPONSE__GETLOGGINGLEVEL: Message = Message { name: "mesos.agent.Response.GetLoggingLevel", fields: &[
-    Field { number: 1, names: ["level", "level"], kind: Kind::uint32, label: Label::Required, default: Default::None },
+    Field { number: 1, names: ["level", "level"], kind: Kind::Uint32, label: Label::Required, default: Default::None },
 ] };
 pub static M_AGENT__RESPONSE__LISTFILES: Message = Message { name: "mesos.agent.Response.ListFiles", fields: &[
     Field { number: 1, names: ["file_infos", "file_infos"], kind: Kind::Message(&M_FILEINFO), label: Label::Repeated, default: Default::None },
 ] };
 pub static M_AGENT__RESPONSE__READFILE: Message = Message { name: "mesos.agent.Response.ReadFile", fields: &[
-    Field { number: 1, names: ["size", "size"], kind: Kind::uint64, label: Label::Required, default: Default::None },
-    Field { number: 2, names: ["data", "data"], kind: Kind::bytes, label: Label::Required, default: Default::None },
+    Field { number: 1, names: ["size", "size"], kind: Kind::Uint64, label: Label::Required, default: Default::None },
+    Field { number: 2, names: ["data", "data"], kind: Kind::Bytes, label: Label::Required, default: Default::None },
 ] };
 pub static M_AGENT__RESPONSE__GETSTATE: Message = Message { name: "mesos.agent.Response.GetState", fields: &[
     Field { number: 1, names: ["get_tasks", "get_tasks"], kind: Kind::Message(&M_AGENT__RESPONSE__GETTASKS), label: Label::Optional, default: Default::None },
@@ -1775,7 +1775,7 @@ pub static M_AGENT__RESPONSE__GETCONTAINERS: Message = Message { name: "mesos.ag
 pub static M_AGENT__RESPONSE__GETCONTAINERS__CONTAINER: Message = Message { name: "mesos.agent.Response.GetContainers.Container", fields: &[
     Field { number: 1, names: ["framework_id", "framework_id"], kind: Kind::Message(&M_FRAMEWORKID), label: Label::Optional, default: Default::None },
     Field { number: 2, names: ["executor_id", "executor_id"], kind: Kind::Message(&M_EXECUTORID), label: Label::Optional, default: Default::None },
-    Field { number: 3, names: ["executor_name", "executor_name"], kind: Kind::string, label: Label::Optional, default: Default::None },
+    Field { number: 3, names: ["executor_name", "executor_name"], kind: Kind::String, label: Label::Optional, default: Default::None },
     Field { number: 4, names: ["container_id", "container_id"], kind: Kind::Message(&M_CONTAINERID), label: Label::Required, default: Default::None },
     Field { number: 5, names: ["container_status", "container_status"], kind: Kind::Message(&M_CONTAINERSTATUS), label: Label::Optional, default: Default::None },
     Field { number: 6, names: ["resource_statistics", "resource_statistics"], kind: Kind::Message(&M_RESOURCESTATISTICS), label: Label::Optional, default: Default::None },
@@ -1817,18 +1817,18 @@ pub static M_AGENT__RESPONSE__GETRESOURCEPROVIDERS__RESOURCEPROVIDER: Message = 
     Field { number: 2, names: ["total_resources", "total_resources"], kind: Kind::Message(&M_RESOURCE), label: Label::Repeated, default: Default::None },
 ] };
 pub static M_AGENT__RESPONSE__WAITNESTEDCONTAINER: Message = Message { name: "mesos.agent.Response.WaitNestedContainer", fields: &[
-    Field { number: 1, names: ["exit_status", "exit_status"], kind: Kind::int32, label: Label::Optional, default: Default::None },
+    Field { number: 1, names: ["exit_status", "exit_status"], kind: Kind::Int32, label: Label::Optional, default: Default::None },
     Field { number: 2, names: ["state", "state"], kind: Kind::Enum(&E_TASKSTATE), label: Label::Optional, default: Default::None },
     Field { number: 3, names: ["reason", "reason"], kind: Kind::Enum(&E_TASKSTATUS__REASON), label: Label::Optional, default: Default::None },
     Field { number: 4, names: ["limitation", "limitation"], kind: Kind::Message(&M_TASKRESOURCELIMITATION), label: Label::Optional, default: Default::None },
-    Field { number: 5, names: ["message", "message"], kind: Kind::string, label: Label::Optional, default: Default::None },
+    Field { number: 5, names: ["message", "message"], kind: Kind::String, label: Label::Optional, default: Default::None },
 ] };
 pub static M_AGENT__RESPONSE__WAITCONTAINER: Message = Message { name: "mesos.agent.Response.WaitContainer", fields: &[
-    Field { number: 1, names: ["exit_status", "exit_status"], kind: Kind::int32, label: Label::Optional, default: Default::None },
+    Field { number: 1, names: ["exit_status", "exit_status"], kind: Kind::Int32, label: Label::Optional, default: Default::None },
     Field { number: 2, names: ["state", "state"], kind: Kind::Enum(&E_TASKSTATE), label: Label::Optional, default: Default::None },
     Field { number: 3, names: ["reason", "reason"], kind: Kind::Enum(&E_TASKSTATUS__REASON), label: Label::Optional, default: Default::None },
     Field { number: 4, names: ["limitation", "limitation"], kind: Kind::Message(&M_TASKRESOURCELIMITATION), label: Label::Optional, default: Default::None },
-    Field { number: 5, names: ["message", "message"], kind: Kind::string, label: Label::Optional, default: Default::None },
+    Field { number: 5, names: ["message", "message"], kind: Kind::String, label: Label::Optional, default: Default::None },
 ] };
 pub static M_AGENT__PROCESSIO: Message = Message { name: "mesos.agent.ProcessIO", fields: &[
     Field { number: 1, names: ["type", "type"], kind: Kind::Enum(&E_AGENT__PROCESSIO__TYPE), label: Label::Optional, default: Default::None },
@@ -1837,7 +1837,7 @@ pub static M_AGENT__PROCESSIO: Message = Message { name: "mesos.agent.ProcessIO"
 ] };
 pub static M_AGENT__PROCESSIO__DATA: Message = Message { name: "mesos.agent.ProcessIO.Data", fields: &[
     Field { number: 1, names: ["type", "type"], kind: Kind::Enum(&E_AGENT__PROCESSIO__DATA__TYPE), label: Label::Optional, default: Default::None },
-    Field { number: 2, names: ["data", "data"], kind: Kind::bytes, label: Label::Optional, default: Default::None },
+    Field { number: 2, names: ["data", "data"], kind: Kind::Bytes, label: Label::Optional, default: Default::None },
 ] };
 pub static M_AGENT__PROCESSIO__CONTROL: Message = Message { name: "mesos.agent.ProcessIO.Control", fields: &[
     Field { number: 1, names: ["type", "type"], kind: Kind::Enum(&E_AGENT__PROCESSIO__CONTROL__TYPE), label: Label::Optional, default: Default::None },
@@ -1853,24 +1853,24 @@ pub static M_ALLOCATOR__INVERSEOFFERSTATUS: Message = Message { name: "mesos.all
     Field { number: 3, names: ["timestamp", "timestamp"], kind: Kind::Message(&M_TIMEINFO), label: Label::Required, default: Default::None },
 ] };
 pub static M_INTERNAL__AUTHENTICATEMESSAGE: Message = Message { name: "mesos.internal.AuthenticateMessage", fields: &[
-    Field { number: 1, names: ["pid", "pid"], kind: Kind::string, label: Label::Required, default: Default::None },
+    Field { number: 1, names: ["pid", "pid"], kind: Kind::String, label: Label::Required, default: Default::None },
 ] };
 pub static M_INTERNAL__AUTHENTICATIONMECHANISMSMESSAGE: Message = Message { name: "mesos.internal.AuthenticationMechanismsMessage", fields: &[
-    Field { number: 1, names: ["mechanisms", "mechanisms"], kind: Kind::string, label: Label::Repeated, default: Default::None },
+    Field { number: 1, names: ["mechanisms", "mechanisms"], kind: Kind::String, label: Label::Repeated, default: Default::None },
 ] };
 pub static M_INTERNAL__AUTHENTICATIONSTARTMESSAGE: Message = Message { name: "mesos.internal.AuthenticationStartMessage", fields: &[
-    Field { number: 1, names: ["mechanism", "mechanism"], kind: Kind::string, label: Label::Required, default: Default::None },
-    Field { number: 2, names: ["data", "data"], kind: Kind::bytes, label: Label::Optional, default: Default::None },
+    Field { number: 1, names: ["mechanism", "mechanism"], kind: Kind::String, label: Label::Required, default: Default::None },
+    Field { number: 2, names: ["data", "data"], kind: Kind::Bytes, label: Label::Optional, default: Default::None },
 ] };
 pub static M_INTERNAL__AUTHENTICATIONSTEPMESSAGE: Message = Message { name: "mesos.internal.AuthenticationStepMessage", fields: &[
-    Field { number: 1, names: ["data", "data"], kind: Kind::bytes, label: Label::Required, default: Default::None },
+    Field { number: 1, names: ["data", "data"], kind: Kind::Bytes, label: Label::Required, default: Default::None },
 ] };
 pub static M_INTERNAL__AUTHENTICATIONCOMPLETEDMESSAGE: Message = Message { name: "mesos.internal.AuthenticationCompletedMessage", fields: &[
 ] };
 pub static M_INTERNAL__AUTHENTICATIONFAILEDMESSAGE: Message = Message { name: "mesos.internal.AuthenticationFailedMessage", fields: &[
 ] };
 pub static M_INTERNAL__AUTHENTICATIONERRORMESSAGE: Message = Message { name: "mesos.internal.AuthenticationErrorMessage", fields: &[
-    Field { number: 1, names: ["error", "error"], kind: Kind::string, label: Label::Optional, default: Default::None },
+    Field { number: 1, names: ["error", "error"], kind: Kind::String, label: Label::Optional, default: Default::None },
 ] };
 pub static M_EXECUTOR__EVENT: Message = Message { name: "mesos.executor.Event", fields: &[
     Field { number: 1, names: ["type", "type"], kind: Kind::Enum(&E_EXECUTOR__EVENT__TYPE), label: Label::Optional, default: Default::None },
@@ -1900,13 +1900,13 @@ pub static M_EXECUTOR__EVENT__KILL: Message = Message { name: "mesos.executor.Ev
 ] };
 pub static M_EXECUTOR__EVENT__ACKNOWLEDGED: Message = Message { name: "mesos.executor.Event.Acknowledged", fields: &[
     Field { number: 1, names: ["task_id", "task_id"], kind: Kind::Message(&M_TASKID), label: Label::Required, default: Default::None },
-    Field { number: 2, names: ["uuid", "uuid"], kind: Kind::bytes, label: Label::Required, default: Default::None },
+    Field { number: 2, names: ["uuid", "uuid"], kind: Kind::Bytes, label: Label::Required, default: Default::None },
 ] };
 pub static M_EXECUTOR__EVENT__MESSAGE: Message = Message { name: "mesos.executor.Event.Message", fields: &[
-    Field { number: 1, names: ["data", "data"], kind: Kind::bytes, label: Label::Required, default: Default::None },
+    Field { number: 1, names: ["data", "data"], kind: Kind::Bytes, label: Label::Required, default: Default::None },
 ] };
 pub static M_EXECUTOR__EVENT__ERROR: Message = Message { name: "mesos.executor.Event.Error", fields: &[
-    Field { number: 1, names: ["message", "message"], kind: Kind::string, label: Label::Required, default: Default::None },
+    Field { number: 1, names: ["message", "message"], kind: Kind::String, label: Label::Required, default: Default::None },
 ] };
 pub static M_EXECUTOR__CALL: Message = Message { name: "mesos.executor.Call", fields: &[
     Field { number: 1, names: ["executor_id", "executor_id"], kind: Kind::Message(&M_EXECUTORID), label: Label::Required, default: Default::None },
@@ -1924,7 +1924,7 @@ pub static M_EXECUTOR__CALL__UPDATE: Message = Message { name: "mesos.executor.C
     Field { number: 1, names: ["status", "status"], kind: Kind::Message(&M_TASKSTATUS), label: Label::Required, default: Default::None },
 ] };
 pub static M_EXECUTOR__CALL__MESSAGE: Message = Message { name: "mesos.executor.Call.Message", fields: &[
-    Field { number: 2, names: ["data", "data"], kind: Kind::bytes, label: Label::Required, default: Default::None },
+    Field { number: 2, names: ["data", "data"], kind: Kind::Bytes, label: Label::Required, default: Default::None },
 ] };
 pub static M_MAINTENANCE__WINDOW: Message = Message { name: "mesos.maintenance.Window", fields: &[
     Field { number: 1, names: ["machine_ids", "machine_ids"], kind: Kind::Message(&M_MACHINEID), label: Label::Repeated, default: Default::None },
@@ -1942,26 +1942,26 @@ pub static M_MAINTENANCE__CLUSTERSTATUS__DRAININGMACHINE: Message = Message { na
     Field { number: 2, names: ["statuses", "statuses"], kind: Kind::Message(&M_ALLOCATOR__INVERSEOFFERSTATUS), label: Label::Repeated, default: Default::None },
 ] };
 pub static M_QUOTA__QUOTAINFO: Message = Message { name: "mesos.quota.QuotaInfo", fields: &[
-    Field { number: 1, names: ["role", "role"], kind: Kind::string, label: Label::Optional, default: Default::None },
-    Field { number: 2, names: ["principal", "principal"], kind: Kind::string, label: Label::Optional, default: Default::None },
+    Field { number: 1, names: ["role", "role"], kind: Kind::String, label: Label::Optional, default: Default::None },
+    Field { number: 2, names: ["principal", "principal"], kind: Kind::String, label: Label::Optional, default: Default::None },
     Field { number: 3, names: ["guarantee", "guarantee"], kind: Kind::Message(&M_RESOURCE), label: Label::Repeated, default: Default::None },
 ] };
 pub static M_QUOTA__QUOTAREQUEST: Message = Message { name: "mesos.quota.QuotaRequest", fields: &[
-    Field { number: 1, names: ["force", "force"], kind: Kind::bool, label: Label::Optional, default: Default::None },
-    Field { number: 2, names: ["role", "role"], kind: Kind::string, label: Label::Optional, default: Default::None },
+    Field { number: 1, names: ["force", "force"], kind: Kind::Bool, label: Label::Optional, default: Default::None },
+    Field { number: 2, names: ["role", "role"], kind: Kind::String, label: Label::Optional, default: Default::None },
     Field { number: 3, names: ["guarantee", "guarantee"], kind: Kind::Message(&M_RESOURCE), label: Label::Repeated, default: Default::None },
 ] };
 pub static M_QUOTA__QUOTACONFIG: Message = Message { name: "mesos.quota.QuotaConfig", fields: &[
-    Field { number: 1, names: ["role", "role"], kind: Kind::string, label: Label::Required, default: Default::None },
+    Field { number: 1, names: ["role", "role"], kind: Kind::String, label: Label::Required, default: Default::None },
     Field { number: 2, names: ["guarantees", "guarantees"], kind: Kind::Message(&M_QUOTA__QUOTACONFIG__GUARANTEESENTRY), label: Label::Map, default: Default::None },
     Field { number: 3, names: ["limits", "limits"], kind: Kind::Message(&M_QUOTA__QUOTACONFIG__LIMITSENTRY), label: Label::Map, default: Default::None },
 ] };
 pub static M_QUOTA__QUOTACONFIG__GUARANTEESENTRY: Message = Message { name: "mesos.quota.QuotaConfig.GuaranteesEntry", fields: &[
-    Field { number: 1, names: ["key", "key"], kind: Kind::string, label: Label::Optional, default: Default::None },
+    Field { number: 1, names: ["key", "key"], kind: Kind::String, label: Label::Optional, default: Default::None },
     Field { number: 2, names: ["value", "value"], kind: Kind::Message(&M_VALUE__SCALAR), label: Label::Optional, default: Default::None },
 ] };
 pub static M_QUOTA__QUOTACONFIG__LIMITSENTRY: Message = Message { name: "mesos.quota.QuotaConfig.LimitsEntry", fields: &[
-    Field { number: 1, names: ["key", "key"], kind: Kind::string, label: Label::Optional, default: Default::None },
+    Field { number: 1, names: ["key", "key"], kind: Kind::String, label: Label::Optional, default: Default::None },
     Field { number: 2, names: ["value", "value"], kind: Kind::Message(&M_VALUE__SCALAR), label: Label::Optional, default: Default::None },
 ] };
 pub static M_QUOTA__QUOTASTATUS: Message = Message { name: "mesos.quota.QuotaStatus", fields: &[
@@ -1983,7 +1983,7 @@ pub static M_SCHEDULER__EVENT: Message = Message { name: "mesos.scheduler.Event"
 ] };
 pub static M_SCHEDULER__EVENT__SUBSCRIBED: Message = Message { name: "mesos.scheduler.Event.Subscribed", fields: &[
     Field { number: 1, names: ["framework_id", "framework_id"], kind: Kind::Message(&M_FRAMEWORKID), label: Label::Required, default: Default::None },
-    Field { number: 2, names: ["heartbeat_interval_seconds", "heartbeat_interval_seconds"], kind: Kind::double, label: Label::Optional, default: Default::None },
+    Field { number: 2, names: ["heartbeat_interval_seconds", "heartbeat_interval_seconds"], kind: Kind::Double, label: Label::Optional, default: Default::None },
     Field { number: 3, names: ["master_info", "master_info"], kind: Kind::Message(&M_MASTERINFO), label: Label::Optional, default: Default::None },
 ] };
 pub static M_SCHEDULER__EVENT__OFFERS: Message = Message { name: "mesos.scheduler.Event.Offers", fields: &[
@@ -2007,15 +2007,15 @@ pub static M_SCHEDULER__EVENT__UPDATEOPERATIONSTATUS: Message = Message { name: 
 pub static M_SCHEDULER__EVENT__MESSAGE: Message = Message { name: "mesos.scheduler.Event.Message", fields: &[
     Field { number: 1, names: ["slave_id", "agent_id"], kind: Kind::Message(&M_AGENTID), label: Label::Required, default: Default::None },
     Field { number: 2, names: ["executor_id", "executor_id"], kind: Kind::Message(&M_EXECUTORID), label: Label::Required, default: Default::None },
-    Field { number: 3, names: ["data", "data"], kind: Kind::bytes, label: Label::Required, default: Default::None },
+    Field { number: 3, names: ["data", "data"], kind: Kind::Bytes, label: Label::Required, default: Default::None },
 ] };
 pub static M_SCHEDULER__EVENT__FAILURE: Message = Message { name: "mesos.scheduler.Event.Failure", fields: &[
     Field { number: 1, names: ["slave_id", "agent_id"], kind: Kind::Message(&M_AGENTID), label: Label::Optional, default: Default::None },
     Field { number: 2, names: ["executor_id", "executor_id"], kind: Kind::Message(&M_EXECUTORID), label: Label::Optional, default: Default::None },
-    Field { number: 3, names: ["status", "status"], kind: Kind::int32, label: Label::Optional, default: Default::None },
+    Field { number: 3, names: ["status", "status"], kind: Kind::Int32, label: Label::Optional, default: Default::None },
 ] };
 pub static M_SCHEDULER__EVENT__ERROR: Message = Message { name: "mesos.scheduler.Event.Error", fields: &[
-    Field { number: 1, names: ["message", "message"], kind: Kind::string, label: Label::Required, default: Default::None },
+    Field { number: 1, names: ["message", "message"], kind: Kind::String, label: Label::Required, default: Default::None },
 ] };
 pub static M_SCHEDULER__RESPONSE: Message = Message { name: "mesos.scheduler.Response", fields: &[
     Field { number: 1, names: ["type", "type"], kind: Kind::Enum(&E_SCHEDULER__RESPONSE__TYPE), label: Label::Optional, default: Default::None },
@@ -2030,7 +2030,7 @@ pub static M_SCHEDULER__ATTRIBUTECONSTRAINT: Message = Message { name: "mesos.sc
 ] };
 pub static M_SCHEDULER__ATTRIBUTECONSTRAINT__SELECTOR: Message = Message { name: "mesos.scheduler.AttributeConstraint.Selector", fields: &[
     Field { number: 1, names: ["pseudoattribute_type", "pseudoattribute_type"], kind: Kind::Enum(&E_SCHEDULER__ATTRIBUTECONSTRAINT__SELECTOR__PSEUDOATTRIBUTETYPE), label: Label::Optional, default: Default::None },
-    Field { number: 2, names: ["attribute_name", "attribute_name"], kind: Kind::string, label: Label::Optional, default: Default::None },
+    Field { number: 2, names: ["attribute_name", "attribute_name"], kind: Kind::String, label: Label::Optional, default: Default::None },
 ] };
 pub static M_SCHEDULER__ATTRIBUTECONSTRAINT__PREDICATE: Message = Message { name: "mesos.scheduler.AttributeConstraint.Predicate", fields: &[
     Field { number: 1, names: ["exists", "exists"], kind: Kind::Message(&M_SCHEDULER__ATTRIBUTECONSTRAINT__PREDICATE__EXISTS), label: Label::Optional, default: Default::None },
@@ -2045,16 +2045,16 @@ pub static M_SCHEDULER__ATTRIBUTECONSTRAINT__PREDICATE__EXISTS: Message = Messag
 pub static M_SCHEDULER__ATTRIBUTECONSTRAINT__PREDICATE__NOTEXISTS: Message = Message { name: "mesos.scheduler.AttributeConstraint.Predicate.NotExists", fields: &[
 ] };
 pub static M_SCHEDULER__ATTRIBUTECONSTRAINT__PREDICATE__TEXTEQUALS: Message = Message { name: "mesos.scheduler.AttributeConstraint.Predicate.TextEquals", fields: &[
-    Field { number: 1, names: ["value", "value"], kind: Kind::string, label: Label::Required, default: Default::None },
+    Field { number: 1, names: ["value", "value"], kind: Kind::String, label: Label::Required, default: Default::None },
 ] };
 pub static M_SCHEDULER__ATTRIBUTECONSTRAINT__PREDICATE__TEXTNOTEQUALS: Message = Message { name: "mesos.scheduler.AttributeConstraint.Predicate.TextNotEquals", fields: &[
-    Field { number: 1, names: ["value", "value"], kind: Kind::string, label: Label::Required, default: Default::None },
+    Field { number: 1, names: ["value", "value"], kind: Kind::String, label: Label::Required, default: Default::None },
 ] };
 pub static M_SCHEDULER__ATTRIBUTECONSTRAINT__PREDICATE__TEXTMATCHES: Message = Message { name: "mesos.scheduler.AttributeConstraint.Predicate.TextMatches", fields: &[
-    Field { number: 1, names: ["regex", "regex"], kind: Kind::string, label: Label::Required, default: Default::None },
+    Field { number: 1, names: ["regex", "regex"], kind: Kind::String, label: Label::Required, default: Default::None },
 ] };
 pub static M_SCHEDULER__ATTRIBUTECONSTRAINT__PREDICATE__TEXTNOTMATCHES: Message = Message { name: "mesos.scheduler.AttributeConstraint.Predicate.TextNotMatches", fields: &[
-    Field { number: 1, names: ["regex", "regex"], kind: Kind::string, label: Label::Required, default: Default::None },
+    Field { number: 1, names: ["regex", "regex"], kind: Kind::String, label: Label::Required, default: Default::None },
 ] };
 pub static M_SCHEDULER__OFFERCONSTRAINTS: Message = Message { name: "mesos.scheduler.OfferConstraints", fields: &[
     Field { number: 1, names: ["role_constraints", "role_constraints"], kind: Kind::Message(&M_SCHEDULER__OFFERCONSTRAINTS__ROLECONSTRAINTSENTRY), label: Label::Map, default: Default::None },
@@ -2066,7 +2066,7 @@ pub static M_SCHEDULER__OFFERCONSTRAINTS__ROLECONSTRAINTS__GROUP: Message = Mess
     Field { number: 1, names: ["attribute_constraints", "attribute_constraints"], kind: Kind::Message(&M_SCHEDULER__ATTRIBUTECONSTRAINT), label: Label::Repeated, default: Default::None },
 ] };
 pub static M_SCHEDULER__OFFERCONSTRAINTS__ROLECONSTRAINTSENTRY: Message = Message { name: "mesos.scheduler.OfferConstraints.RoleConstraintsEntry", fields: &[
-    Field { number: 1, names: ["key", "key"], kind: Kind::string, label: Label::Optional, default: Default::None },
+    Field { number: 1, names: ["key", "key"], kind: Kind::String, label: Label::Optional, default: Default::None },
     Field { number: 2, names: ["value", "value"], kind: Kind::Message(&M_SCHEDULER__OFFERCONSTRAINTS__ROLECONSTRAINTS), label: Label::Optional, default: Default::None },
 ] };
 pub static M_SCHEDULER__CALL: Message = Message { name: "mesos.scheduler.Call", fields: &[
@@ -2091,7 +2091,7 @@ pub static M_SCHEDULER__CALL: Message = Message { name: "mesos.scheduler.Call", 
 ] };
 pub static M_SCHEDULER__CALL__SUBSCRIBE: Message = Message { name: "mesos.scheduler.Call.Subscribe", fields: &[
     Field { number: 1, names: ["framework_info", "framework_info"], kind: Kind::Message(&M_FRAMEWORKINFO), label: Label::Required, default: Default::None },
-    Field { number: 2, names: ["suppressed_roles", "suppressed_roles"], kind: Kind::string, label: Label::Repeated, default: Default::None },
+    Field { number: 2, names: ["suppressed_roles", "suppressed_roles"], kind: Kind::String, label: Label::Repeated, default: Default::None },
     Field { number: 3, names: ["offer_constraints", "offer_constraints"], kind: Kind::Message(&M_SCHEDULER__OFFERCONSTRAINTS), label: Label::Optional, default: Default::None },
 ] };
 pub static M_SCHEDULER__CALL__ACCEPT: Message = Message { name: "mesos.scheduler.Call.Accept", fields: &[
@@ -2112,7 +2112,7 @@ pub static M_SCHEDULER__CALL__DECLINEINVERSEOFFERS: Message = Message { name: "m
     Field { number: 2, names: ["filters", "filters"], kind: Kind::Message(&M_FILTERS), label: Label::Optional, default: Default::None },
 ] };
 pub static M_SCHEDULER__CALL__REVIVE: Message = Message { name: "mesos.scheduler.Call.Revive", fields: &[
-    Field { number: 1, names: ["roles", "roles"], kind: Kind::string, label: Label::Repeated, default: Default::None },
+    Field { number: 1, names: ["roles", "roles"], kind: Kind::String, label: Label::Repeated, default: Default::None },
 ] };
 pub static M_SCHEDULER__CALL__KILL: Message = Message { name: "mesos.scheduler.Call.Kill", fields: &[
     Field { number: 1, names: ["task_id", "task_id"], kind: Kind::Message(&M_TASKID), label: Label::Required, default: Default::None },
@@ -2126,12 +2126,12 @@ pub static M_SCHEDULER__CALL__SHUTDOWN: Message = Message { name: "mesos.schedul
 pub static M_SCHEDULER__CALL__ACKNOWLEDGE: Message = Message { name: "mesos.scheduler.Call.Acknowledge", fields: &[
     Field { number: 1, names: ["slave_id", "agent_id"], kind: Kind::Message(&M_AGENTID), label: Label::Required, default: Default::None },
     Field { number: 2, names: ["task_id", "task_id"], kind: Kind::Message(&M_TASKID), label: Label::Required, default: Default::None },
-    Field { number: 3, names: ["uuid", "uuid"], kind: Kind::bytes, label: Label::Required, default: Default::None },
+    Field { number: 3, names: ["uuid", "uuid"], kind: Kind::Bytes, label: Label::Required, default: Default::None },
 ] };
 pub static M_SCHEDULER__CALL__ACKNOWLEDGEOPERATIONSTATUS: Message = Message { name: "mesos.scheduler.Call.AcknowledgeOperationStatus", fields: &[
     Field { number: 1, names: ["slave_id", "agent_id"], kind: Kind::Message(&M_AGENTID), label: Label::Optional, default: Default::None },
     Field { number: 2, names: ["resource_provider_id", "resource_provider_id"], kind: Kind::Message(&M_RESOURCEPROVIDERID), label: Label::Optional, default: Default::None },
-    Field { number: 3, names: ["uuid", "uuid"], kind: Kind::bytes, label: Label::Required, default: Default::None },
+    Field { number: 3, names: ["uuid", "uuid"], kind: Kind::Bytes, label: Label::Required, default: Default::None },
     Field { number: 4, names: ["operation_id", "operation_id"], kind: Kind::Message(&M_OPERATIONID), label: Label::Required, default: Default::None },
 ] };
 pub static M_SCHEDULER__CALL__RECONCILE: Message = Message { name: "mesos.scheduler.Call.Reconcile", fields: &[
@@ -2152,28 +2152,28 @@ pub static M_SCHEDULER__CALL__RECONCILEOPERATIONS__OPERATION: Message = Message 
 pub static M_SCHEDULER__CALL__MESSAGE: Message = Message { name: "mesos.scheduler.Call.Message", fields: &[
     Field { number: 1, names: ["slave_id", "agent_id"], kind: Kind::Message(&M_AGENTID), label: Label::Required, default: Default::None },
     Field { number: 2, names: ["executor_id", "executor_id"], kind: Kind::Message(&M_EXECUTORID), label: Label::Required, default: Default::None },
-    Field { number: 3, names: ["data", "data"], kind: Kind::bytes, label: Label::Required, default: Default::None },
+    Field { number: 3, names: ["data", "data"], kind: Kind::Bytes, label: Label::Required, default: Default::None },
 ] };
 pub static M_SCHEDULER__CALL__REQUEST: Message = Message { name: "mesos.scheduler.Call.Request", fields: &[
     Field { number: 1, names: ["requests", "requests"], kind: Kind::Message(&M_REQUEST), label: Label::Repeated, default: Default::None },
 ] };
 pub static M_SCHEDULER__CALL__SUPPRESS: Message = Message { name: "mesos.scheduler.Call.Suppress", fields: &[
-    Field { number: 1, names: ["roles", "roles"], kind: Kind::string, label: Label::Repeated, default: Default::None },
+    Field { number: 1, names: ["roles", "roles"], kind: Kind::String, label: Label::Repeated, default: Default::None },
 ] };
 pub static M_SCHEDULER__CALL__UPDATEFRAMEWORK: Message = Message { name: "mesos.scheduler.Call.UpdateFramework", fields: &[
     Field { number: 1, names: ["framework_info", "framework_info"], kind: Kind::Message(&M_FRAMEWORKINFO), label: Label::Required, default: Default::None },
-    Field { number: 2, names: ["suppressed_roles", "suppressed_roles"], kind: Kind::string, label: Label::Repeated, default: Default::None },
+    Field { number: 2, names: ["suppressed_roles", "suppressed_roles"], kind: Kind::String, label: Label::Repeated, default: Default::None },
     Field { number: 3, names: ["offer_constraints", "offer_constraints"], kind: Kind::Message(&M_SCHEDULER__OFFERCONSTRAINTS), label: Label::Optional, default: Default::None },
 ] };
 pub static M_SCHEDULER__APIRESULT: Message = Message { name: "mesos.scheduler.APIResult", fields: &[
-    Field { number: 1, names: ["status_code", "status_code"], kind: Kind::uint32, label: Label::Required, default: Default::None },
+    Field { number: 1, names: ["status_code", "status_code"], kind: Kind::Uint32, label: Label::Required, default: Default::None },
     Field { number: 2, names: ["response", "response"], kind: Kind::Message(&M_SCHEDULER__RESPONSE), label: Label::Optional, default: Default::None },
-    Field { number: 3, names: ["error", "error"], kind: Kind::string, label: Label::Optional, default: Default::None },
+    Field { number: 3, names: ["error", "error"], kind: Kind::String, label: Label::Optional, default: Default::None },
 ] };
 pub static M_SCHEDULER__SUBSCRIBEV0: Message = Message { name: "mesos.scheduler.SubscribeV0", fields: &[
     Field { number: 1, names: ["framework_info", "framework_info"], kind: Kind::Message(&M_FRAMEWORKINFO), label: Label::Required, default: Default::None },
-    Field { number: 2, names: ["force", "force"], kind: Kind::bool, label: Label::Optional, default: Default::None },
-    Field { number: 3, names: ["suppressed_roles", "suppressed_roles"], kind: Kind::string, label: Label::Repeated, default: Default::None },
+    Field { number: 2, names: ["force", "force"], kind: Kind::Bool, label: Label::Optional, default: Default::None },
+    Field { number: 3, names: ["suppressed_roles", "suppressed_roles"], kind: Kind::String, label: Label::Repeated, default: Default::None },
     Field { number: 4, names: ["offer_constraints", "offer_constraints"], kind: Kind::Message(&M_SCHEDULER__OFFERCONSTRAINTS), label: Label::Optional, default: Default::None },
 ] };
 pub static M_SCHEDULER__CALLV0: Message = Message { name: "mesos.scheduler.CallV0", fields: &[
@@ -2210,16 +2210,16 @@ pub static M_MASTER__CALL__GETMETRICS: Message = Message { name: "mesos.master.C
     Field { number: 1, names: ["timeout", "timeout"], kind: Kind::Message(&M_DURATIONINFO), label: Label::Optional, default: Default::None },
 ] };
 pub static M_MASTER__CALL__SETLOGGINGLEVEL: Message = Message { name: "mesos.master.Call.SetLoggingLevel", fields: &[
-    Field { number: 1, names: ["level", "level"], kind: Kind::uint32, label: Label::Required, default: Default::None },
+    Field { number: 1, names: ["level", "level"], kind: Kind::Uint32, label: Label::Required, default: Default::None },
     Field { number: 2, names: ["duration", "duration"], kind: Kind::Message(&M_DURATIONINFO), label: Label::Required, default: Default::None },
 ] };
 pub static M_MASTER__CALL__LISTFILES: Message = Message { name: "mesos.master.Call.ListFiles", fields: &[
-    Field { number: 1, names: ["path", "path"], kind: Kind::string, label: Label::Required, default: Default::None },
+    Field { number: 1, names: ["path", "path"], kind: Kind::String, label: Label::Required, default: Default::None },
 ] };
 pub static M_MASTER__CALL__READFILE: Message = Message { name: "mesos.master.Call.ReadFile", fields: &[
-    Field { number: 1, names: ["path", "path"], kind: Kind::string, label: Label::Required, default: Default::None },
-    Field { number: 2, names: ["offset", "offset"], kind: Kind::uint64, label: Label::Required, default: Default::None },
-    Field { number: 3, names: ["length", "length"], kind: Kind::uint64, label: Label::Optional, default: Default::None },
+    Field { number: 1, names: ["path", "path"], kind: Kind::String, label: Label::Required, default: Default::None },
+    Field { number: 2, names: ["offset", "offset"], kind: Kind::Uint64, label: Label::Required, default: Default::None },
+    Field { number: 3, names: ["length", "length"], kind: Kind::Uint64, label: Label::Optional, default: Default::None },
 ] };
 pub static M_MASTER__CALL__UPDATEWEIGHTS: Message = Message { name: "mesos.master.Call.UpdateWeights", fields: &[
     Field { number: 1, names: ["weight_infos", "weight_infos"], kind: Kind::Message(&M_WEIGHTINFO), label: Label::Repeated, default: Default::None },
@@ -2263,7 +2263,7 @@ pub static M_MASTER__CALL__STOPMAINTENANCE: Message = Message { name: "mesos.mas
 pub static M_MASTER__CALL__DRAINAGENT: Message = Message { name: "mesos.master.Call.DrainAgent", fields: &[
     Field { number: 1, names: ["slave_id", "agent_id"], kind: Kind::Message(&M_AGENTID), label: Label::Required, default: Default::None },
     Field { number: 2, names: ["max_grace_period", "max_grace_period"], kind: Kind::Message(&M_PROTOBUFDURATION), label: Label::Optional, default: Default::None },
-    Field { number: 3, names: ["mark_gone", "mark_gone"], kind: Kind::bool, label: Label::Optional, default: Default::Bool(false) },
+    Field { number: 3, names: ["mark_gone", "mark_gone"], kind: Kind::Bool, label: Label::Optional, default: Default::Bool(false) },
 ] };
 pub static M_MASTER__CALL__DEACTIVATEAGENT: Message = Message { name: "mesos.master.Call.DeactivateAgent", fields: &[
     Field { number: 1, names: ["slave_id", "agent_id"], kind: Kind::Message(&M_AGENTID), label: Label::Required, default: Default::None },
@@ -2272,14 +2272,14 @@ pub static M_MASTER__CALL__REACTIVATEAGENT: Message = Message { name: "mesos.mas
     Field { number: 1, names: ["slave_id", "agent_id"], kind: Kind::Message(&M_AGENTID), label: Label::Required, default: Default::None },
 ] };
 pub static M_MASTER__CALL__UPDATEQUOTA: Message = Message { name: "mesos.master.Call.UpdateQuota", fields: &[
-    Field { number: 1, names: ["force", "force"], kind: Kind::bool, label: Label::Optional, default: Default::None },
+    Field { number: 1, names: ["force", "force"], kind: Kind::Bool, label: Label::Optional, default: Default::None },
     Field { number: 2, names: ["quota_configs", "quota_configs"], kind: Kind::Message(&M_QUOTA__QUOTACONFIG), label: Label::Repeated, default: Default::None },
 ] };
 pub static M_MASTER__CALL__SETQUOTA: Message = Message { name: "mesos.master.Call.SetQuota", fields: &[
     Field { number: 1, names: ["quota_request", "quota_request"], kind: Kind::Message(&M_QUOTA__QUOTAREQUEST), label: Label::Required, default: Default::None },
 ] };
 pub static M_MASTER__CALL__REMOVEQUOTA: Message = Message { name: "mesos.master.Call.RemoveQuota", fields: &[
-    Field { number: 1, names: ["role", "role"], kind: Kind::string, label: Label::Required, default: Default::None },
+    Field { number: 1, names: ["role", "role"], kind: Kind::String, label: Label::Required, default: Default::None },
 ] };
 pub static M_MASTER__CALL__TEARDOWN: Message = Message { name: "mesos.master.Call.Teardown", fields: &[
     Field { number: 1, names: ["framework_id", "framework_id"], kind: Kind::Message(&M_FRAMEWORKID), label: Label::Required, default: Default::None },
@@ -2310,7 +2310,7 @@ pub static M_MASTER__RESPONSE: Message = Message { name: "mesos.master.Response"
     Field { number: 19, names: ["get_quota", "get_quota"], kind: Kind::Message(&M_MASTER__RESPONSE__GETQUOTA), label: Label::Optional, default: Default::None },
 ] };
 pub static M_MASTER__RESPONSE__GETHEALTH: Message = Message { name: "mesos.master.Response.GetHealth", fields: &[
-    Field { number: 1, names: ["healthy", "healthy"], kind: Kind::bool, label: Label::Required, default: Default::None },
+    Field { number: 1, names: ["healthy", "healthy"], kind: Kind::Bool, label: Label::Required, default: Default::None },
 ] };
 pub static M_MASTER__RESPONSE__GETFLAGS: Message = Message { name: "mesos.master.Response.GetFlags", fields: &[
     Field { number: 1, names: ["flags", "flags"], kind: Kind::Message(&M_FLAG), label: Label::Repeated, default: Default::None },
@@ -2322,14 +2322,14 @@ pub static M_MASTER__RESPONSE__GETMETRICS: Message = Message { name: "mesos.mast
     Field { number: 1, names: ["metrics", "metrics"], kind: Kind::Message(&M_METRIC), label: Label::Repeated, default: Default::None },
 ] };
 pub static M_MASTER__RESPONSE__GETLOGGINGLEVEL: Message = Message { name: "mesos.master.Response.GetLoggingLevel", fields: &[
-    Field { number: 1, names: ["level", "level"], kind: Kind::uint32, label: Label::Required, default: Default::None },
+    Field { number: 1, names: ["level", "level"], kind: Kind::Uint32, label: Label::Required, default: Default::None },
 ] };
 pub static M_MASTER__RESPONSE__LISTFILES: Message = Message { name: "mesos.master.Response.ListFiles", fields: &[
     Field { number: 1, names: ["file_infos", "file_infos"], kind: Kind::Message(&M_FILEINFO), label: Label::Repeated, default: Default::None },
 ] };
 pub static M_MASTER__RESPONSE__READFILE: Message = Message { name: "mesos.master.Response.ReadFile", fields: &[
-    Field { number: 1, names: ["size", "size"], kind: Kind::uint64, label: Label::Required, default: Default::None },
-    Field { number: 2, names: ["data", "data"], kind: Kind::bytes, label: Label::Required, default: Default::None },
+    Field { number: 1, names: ["size", "size"], kind: Kind::Uint64, label: Label::Required, default: Default::None },
+    Field { number: 2, names: ["data", "data"], kind: Kind::Bytes, label: Label::Required, default: Default::None },
 ] };
 pub static M_MASTER__RESPONSE__GETSTATE: Message = Message { name: "mesos.master.Response.GetState", fields: &[
     Field { number: 1, names: ["get_tasks", "get_tasks"], kind: Kind::Message(&M_MASTER__RESPONSE__GETTASKS), label: Label::Optional, default: Default::None },
@@ -2343,10 +2343,10 @@ pub static M_MASTER__RESPONSE__GETAGENTS: Message = Message { name: "mesos.maste
 ] };
 pub static M_MASTER__RESPONSE__GETAGENTS__AGENT: Message = Message { name: "mesos.master.Response.GetAgents.Agent", fields: &[
     Field { number: 1, names: ["agent_info", "agent_info"], kind: Kind::Message(&M_AGENTINFO), label: Label::Required, default: Default::None },
-    Field { number: 2, names: ["active", "active"], kind: Kind::bool, label: Label::Required, default: Default::None },
-    Field { number: 12, names: ["deactivated", "deactivated"], kind: Kind::bool, label: Label::Optional, default: Default::None },
-    Field { number: 3, names: ["version", "version"], kind: Kind::string, label: Label::Required, default: Default::None },
-    Field { number: 4, names: ["pid", "pid"], kind: Kind::string, label: Label::Optional, default: Default::None },
+    Field { number: 2, names: ["active", "active"], kind: Kind::Bool, label: Label::Required, default: Default::None },
+    Field { number: 12, names: ["deactivated", "deactivated"], kind: Kind::Bool, label: Label::Optional, default: Default::None },
+    Field { number: 3, names: ["version", "version"], kind: Kind::String, label: Label::Required, default: Default::None },
+    Field { number: 4, names: ["pid", "pid"], kind: Kind::String, label: Label::Optional, default: Default::None },
     Field { number: 5, names: ["registered_time", "registered_time"], kind: Kind::Message(&M_TIMEINFO), label: Label::Optional, default: Default::None },
     Field { number: 6, names: ["reregistered_time", "reregistered_time"], kind: Kind::Message(&M_TIMEINFO), label: Label::Optional, default: Default::None },
     Field { number: 7, names: ["total_resources", "total_resources"], kind: Kind::Message(&M_RESOURCE), label: Label::Repeated, default: Default::None },
@@ -2368,9 +2368,9 @@ pub static M_MASTER__RESPONSE__GETFRAMEWORKS: Message = Message { name: "mesos.m
 ] };
 pub static M_MASTER__RESPONSE__GETFRAMEWORKS__FRAMEWORK: Message = Message { name: "mesos.master.Response.GetFrameworks.Framework", fields: &[
     Field { number: 1, names: ["framework_info", "framework_info"], kind: Kind::Message(&M_FRAMEWORKINFO), label: Label::Required, default: Default::None },
-    Field { number: 2, names: ["active", "active"], kind: Kind::bool, label: Label::Required, default: Default::None },
-    Field { number: 3, names: ["connected", "connected"], kind: Kind::bool, label: Label::Required, default: Default::None },
-    Field { number: 11, names: ["recovered", "recovered"], kind: Kind::bool, label: Label::Required, default: Default::None },
+    Field { number: 2, names: ["active", "active"], kind: Kind::Bool, label: Label::Required, default: Default::None },
+    Field { number: 3, names: ["connected", "connected"], kind: Kind::Bool, label: Label::Required, default: Default::None },
+    Field { number: 11, names: ["recovered", "recovered"], kind: Kind::Bool, label: Label::Required, default: Default::None },
     Field { number: 4, names: ["registered_time", "registered_time"], kind: Kind::Message(&M_TIMEINFO), label: Label::Optional, default: Default::None },
     Field { number: 5, names: ["reregistered_time", "reregistered_time"], kind: Kind::Message(&M_TIMEINFO), label: Label::Optional, default: Default::None },
     Field { number: 6, names: ["unregistered_time", "unregistered_time"], kind: Kind::Message(&M_TIMEINFO), label: Label::Optional, default: Default::None },
@@ -2406,8 +2406,8 @@ pub static M_MASTER__RESPONSE__GETWEIGHTS: Message = Message { name: "mesos.mast
 ] };
 pub static M_MASTER__RESPONSE__GETMASTER: Message = Message { name: "mesos.master.Response.GetMaster", fields: &[
     Field { number: 1, names: ["master_info", "master_info"], kind: Kind::Message(&M_MASTERINFO), label: Label::Optional, default: Default::None },
-    Field { number: 2, names: ["start_time", "start_time"], kind: Kind::double, label: Label::Optional, default: Default::None },
-    Field { number: 3, names: ["elected_time", "elected_time"], kind: Kind::double, label: Label::Optional, default: Default::None },
+    Field { number: 2, names: ["start_time", "start_time"], kind: Kind::Double, label: Label::Optional, default: Default::None },
+    Field { number: 3, names: ["elected_time", "elected_time"], kind: Kind::Double, label: Label::Optional, default: Default::None },
 ] };
 pub static M_MASTER__RESPONSE__GETMAINTENANCESTATUS: Message = Message { name: "mesos.master.Response.GetMaintenanceStatus", fields: &[
     Field { number: 1, names: ["status", "status"], kind: Kind::Message(&M_MAINTENANCE__CLUSTERSTATUS), label: Label::Required, default: Default::None },
@@ -2431,7 +2431,7 @@ pub static M_MASTER__EVENT: Message = Message { name: "mesos.master.Event", fiel
 ] };
 pub static M_MASTER__EVENT__SUBSCRIBED: Message = Message { name: "mesos.master.Event.Subscribed", fields: &[
     Field { number: 1, names: ["get_state", "get_state"], kind: Kind::Message(&M_MASTER__RESPONSE__GETSTATE), label: Label::Optional, default: Default::None },
-    Field { number: 2, names: ["heartbeat_interval_seconds", "heartbeat_interval_seconds"], kind: Kind::double, label: Label::Optional, default: Default::None },
+    Field { number: 2, names: ["heartbeat_interval_seconds", "heartbeat_interval_seconds"], kind: Kind::Double, label: Label::Optional, default: Default::None },
 ] };
 pub static M_MASTER__EVENT__TASKADDED: Message = Message { name: "mesos.master.Event.TaskAdded", fields: &[
     Field { number: 1, names: ["task", "task"], kind: Kind::Message(&M_TASK), label: Label::Required, default: Default::None },
@@ -2515,39 +2515,39 @@ pub static M_INTERNAL__STATUSUPDATE: Message = Message { name: "mesos.internal.S
     Field { number: 2, names: ["executor_id", "executor_id"], kind: Kind::Message(&M_EXECUTORID), label: Label::Optional, default: Default::None },
     Field { number: 3, names: ["slave_id", "agent_id"], kind: Kind::Message(&M_AGENTID), label: Label::Optional, default: Default::None },
     Field { number: 4, names: ["status", "status"], kind: Kind::Message(&M_TASKSTATUS), label: Label::Required, default: Default::None },
-    Field { number: 5, names: ["timestamp", "timestamp"], kind: Kind::double, label: Label::Required, default: Default::None },
-    Field { number: 6, names: ["uuid", "uuid"], kind: Kind::bytes, label: Label::Optional, default: Default::None },
+    Field { number: 5, names: ["timestamp", "timestamp"], kind: Kind::Double, label: Label::Required, default: Default::None },
+    Field { number: 6, names: ["uuid", "uuid"], kind: Kind::Bytes, label: Label::Optional, default: Default::None },
     Field { number: 7, names: ["latest_state", "latest_state"], kind: Kind::Enum(&E_TASKSTATE), label: Label::Optional, default: Default::None },
 ] };
 pub static M_INTERNAL__STATUSUPDATERECORD: Message = Message { name: "mesos.internal.StatusUpdateRecord", fields: &[
     Field { number: 1, names: ["type", "type"], kind: Kind::Enum(&E_INTERNAL__STATUSUPDATERECORD__TYPE), label: Label::Required, default: Default::None },
     Field { number: 2, names: ["update", "update"], kind: Kind::Message(&M_INTERNAL__STATUSUPDATE), label: Label::Optional, default: Default::None },
-    Field { number: 3, names: ["uuid", "uuid"], kind: Kind::bytes, label: Label::Optional, default: Default::None },
+    Field { number: 3, names: ["uuid", "uuid"], kind: Kind::Bytes, label: Label::Optional, default: Default::None },
 ] };
 pub static M_INTERNAL__SUBMITSCHEDULERREQUEST: Message = Message { name: "mesos.internal.SubmitSchedulerRequest", fields: &[
-    Field { number: 1, names: ["name", "name"], kind: Kind::string, label: Label::Required, default: Default::None },
+    Field { number: 1, names: ["name", "name"], kind: Kind::String, label: Label::Required, default: Default::None },
 ] };
 pub static M_INTERNAL__SUBMITSCHEDULERRESPONSE: Message = Message { name: "mesos.internal.SubmitSchedulerResponse", fields: &[
-    Field { number: 1, names: ["okay", "okay"], kind: Kind::bool, label: Label::Required, default: Default::None },
+    Field { number: 1, names: ["okay", "okay"], kind: Kind::Bool, label: Label::Required, default: Default::None },
 ] };
 pub static M_INTERNAL__EXECUTORTOFRAMEWORKMESSAGE: Message = Message { name: "mesos.internal.ExecutorToFrameworkMessage", fields: &[
     Field { number: 1, names: ["slave_id", "agent_id"], kind: Kind::Message(&M_AGENTID), label: Label::Required, default: Default::None },
     Field { number: 2, names: ["framework_id", "framework_id"], kind: Kind::Message(&M_FRAMEWORKID), label: Label::Required, default: Default::None },
     Field { number: 3, names: ["executor_id", "executor_id"], kind: Kind::Message(&M_EXECUTORID), label: Label::Required, default: Default::None },
-    Field { number: 4, names: ["data", "data"], kind: Kind::bytes, label: Label::Required, default: Default::None },
+    Field { number: 4, names: ["data", "data"], kind: Kind::Bytes, label: Label::Required, default: Default::None },
 ] };
 pub static M_INTERNAL__FRAMEWORKTOEXECUTORMESSAGE: Message = Message { name: "mesos.internal.FrameworkToExecutorMessage", fields: &[
     Field { number: 1, names: ["slave_id", "agent_id"], kind: Kind::Message(&M_AGENTID), label: Label::Required, default: Default::None },
     Field { number: 2, names: ["framework_id", "framework_id"], kind: Kind::Message(&M_FRAMEWORKID), label: Label::Required, default: Default::None },
     Field { number: 3, names: ["executor_id", "executor_id"], kind: Kind::Message(&M_EXECUTORID), label: Label::Required, default: Default::None },
-    Field { number: 4, names: ["data", "data"], kind: Kind::bytes, label: Label::Required, default: Default::None },
+    Field { number: 4, names: ["data", "data"], kind: Kind::Bytes, label: Label::Required, default: Default::None },
 ] };
 pub static M_INTERNAL__REGISTERFRAMEWORKMESSAGE: Message = Message { name: "mesos.internal.RegisterFrameworkMessage", fields: &[
     Field { number: 1, names: ["framework", "framework"], kind: Kind::Message(&M_FRAMEWORKINFO), label: Label::Required, default: Default::None },
 ] };
 pub static M_INTERNAL__REREGISTERFRAMEWORKMESSAGE: Message = Message { name: "mesos.internal.ReregisterFrameworkMessage", fields: &[
     Field { number: 2, names: ["framework", "framework"], kind: Kind::Message(&M_FRAMEWORKINFO), label: Label::Required, default: Default::None },
-    Field { number: 3, names: ["failover", "failover"], kind: Kind::bool, label: Label::Required, default: Default::None },
+    Field { number: 3, names: ["failover", "failover"], kind: Kind::Bool, label: Label::Required, default: Default::None },
 ] };
 pub static M_INTERNAL__FRAMEWORKREGISTEREDMESSAGE: Message = Message { name: "mesos.internal.FrameworkRegisteredMessage", fields: &[
     Field { number: 1, names: ["framework_id", "framework_id"], kind: Kind::Message(&M_FRAMEWORKID), label: Label::Required, default: Default::None },
@@ -2569,11 +2569,11 @@ pub static M_INTERNAL__RESOURCEREQUESTMESSAGE: Message = Message { name: "mesos.
 ] };
 pub static M_INTERNAL__RESOURCEOFFERSMESSAGE: Message = Message { name: "mesos.internal.ResourceOffersMessage", fields: &[
     Field { number: 1, names: ["offers", "offers"], kind: Kind::Message(&M_OFFER), label: Label::Repeated, default: Default::None },
-    Field { number: 2, names: ["pids", "pids"], kind: Kind::string, label: Label::Repeated, default: Default::None },
+    Field { number: 2, names: ["pids", "pids"], kind: Kind::String, label: Label::Repeated, default: Default::None },
 ] };
 pub static M_INTERNAL__INVERSEOFFERSMESSAGE: Message = Message { name: "mesos.internal.InverseOffersMessage", fields: &[
     Field { number: 1, names: ["inverse_offers", "inverse_offers"], kind: Kind::Message(&M_INVERSEOFFER), label: Label::Repeated, default: Default::None },
-    Field { number: 2, names: ["pids", "pids"], kind: Kind::string, label: Label::Repeated, default: Default::None },
+    Field { number: 2, names: ["pids", "pids"], kind: Kind::String, label: Label::Repeated, default: Default::None },
 ] };
 pub static M_INTERNAL__LAUNCHTASKSMESSAGE: Message = Message { name: "mesos.internal.LaunchTasksMessage", fields: &[
     Field { number: 1, names: ["framework_id", "framework_id"], kind: Kind::Message(&M_FRAMEWORKID), label: Label::Required, default: Default::None },
@@ -2589,22 +2589,22 @@ pub static M_INTERNAL__RESCINDINVERSEOFFERMESSAGE: Message = Message { name: "me
 ] };
 pub static M_INTERNAL__REVIVEOFFERSMESSAGE: Message = Message { name: "mesos.internal.ReviveOffersMessage", fields: &[
     Field { number: 1, names: ["framework_id", "framework_id"], kind: Kind::Message(&M_FRAMEWORKID), label: Label::Required, default: Default::None },
-    Field { number: 2, names: ["roles", "roles"], kind: Kind::string, label: Label::Repeated, default: Default::None },
+    Field { number: 2, names: ["roles", "roles"], kind: Kind::String, label: Label::Repeated, default: Default::None },
 ] };
 pub static M_INTERNAL__RUNTASKMESSAGE: Message = Message { name: "mesos.internal.RunTaskMessage", fields: &[
     Field { number: 1, names: ["framework_id", "framework_id"], kind: Kind::Message(&M_FRAMEWORKID), label: Label::Optional, default: Default::None },
     Field { number: 2, names: ["framework", "framework"], kind: Kind::Message(&M_FRAMEWORKINFO), label: Label::Required, default: Default::None },
     Field { number: 4, names: ["task", "task"], kind: Kind::Message(&M_TASKINFO), label: Label::Required, default: Default::None },
     Field { number: 5, names: ["resource_version_uuids", "resource_version_uuids"], kind: Kind::Message(&M_INTERNAL__RESOURCEVERSIONUUID), label: Label::Repeated, default: Default::None },
-    Field { number: 3, names: ["pid", "pid"], kind: Kind::string, label: Label::Optional, default: Default::None },
-    Field { number: 6, names: ["launch_executor", "launch_executor"], kind: Kind::bool, label: Label::Optional, default: Default::None },
+    Field { number: 3, names: ["pid", "pid"], kind: Kind::String, label: Label::Optional, default: Default::None },
+    Field { number: 6, names: ["launch_executor", "launch_executor"], kind: Kind::Bool, label: Label::Optional, default: Default::None },
 ] };
 pub static M_INTERNAL__RUNTASKGROUPMESSAGE: Message = Message { name: "mesos.internal.RunTaskGroupMessage", fields: &[
     Field { number: 1, names: ["framework", "framework"], kind: Kind::Message(&M_FRAMEWORKINFO), label: Label::Required, default: Default::None },
     Field { number: 2, names: ["executor", "executor"], kind: Kind::Message(&M_EXECUTORINFO), label: Label::Required, default: Default::None },
     Field { number: 3, names: ["task_group", "task_group"], kind: Kind::Message(&M_TASKGROUPINFO), label: Label::Required, default: Default::None },
     Field { number: 4, names: ["resource_version_uuids", "resource_version_uuids"], kind: Kind::Message(&M_INTERNAL__RESOURCEVERSIONUUID), label: Label::Repeated, default: Default::None },
-    Field { number: 5, names: ["launch_executor", "launch_executor"], kind: Kind::bool, label: Label::Optional, default: Default::None },
+    Field { number: 5, names: ["launch_executor", "launch_executor"], kind: Kind::Bool, label: Label::Optional, default: Default::None },
 ] };
 pub static M_INTERNAL__KILLTASKMESSAGE: Message = Message { name: "mesos.internal.KillTaskMessage", fields: &[
     Field { number: 1, names: ["framework_id", "framework_id"], kind: Kind::Message(&M_FRAMEWORKID), label: Label::Required, default: Default::None },
@@ -2613,13 +2613,13 @@ pub static M_INTERNAL__KILLTASKMESSAGE: Message = Message { name: "mesos.interna
 ] };
 pub static M_INTERNAL__STATUSUPDATEMESSAGE: Message = Message { name: "mesos.internal.StatusUpdateMessage", fields: &[
     Field { number: 1, names: ["update", "update"], kind: Kind::Message(&M_INTERNAL__STATUSUPDATE), label: Label::Required, default: Default::None },
-    Field { number: 2, names: ["pid", "pid"], kind: Kind::string, label: Label::Optional, default: Default::None },
+    Field { number: 2, names: ["pid", "pid"], kind: Kind::String, label: Label::Optional, default: Default::None },
 ] };
 pub static M_INTERNAL__STATUSUPDATEACKNOWLEDGEMENTMESSAGE: Message = Message { name: "mesos.internal.StatusUpdateAcknowledgementMessage", fields: &[
     Field { number: 1, names: ["slave_id", "agent_id"], kind: Kind::Message(&M_AGENTID), label: Label::Required, default: Default::None },
     Field { number: 2, names: ["framework_id", "framework_id"], kind: Kind::Message(&M_FRAMEWORKID), label: Label::Required, default: Default::None },
     Field { number: 3, names: ["task_id", "task_id"], kind: Kind::Message(&M_TASKID), label: Label::Required, default: Default::None },
-    Field { number: 4, names: ["uuid", "uuid"], kind: Kind::bytes, label: Label::Required, default: Default::None },
+    Field { number: 4, names: ["uuid", "uuid"], kind: Kind::Bytes, label: Label::Required, default: Default::None },
 ] };
 pub static M_INTERNAL__ACKNOWLEDGEOPERATIONSTATUSMESSAGE: Message = Message { name: "mesos.internal.AcknowledgeOperationStatusMessage", fields: &[
     Field { number: 1, names: ["status_uuid", "status_uuid"], kind: Kind::Message(&M_UUID), label: Label::Required, default: Default::None },
@@ -2644,12 +2644,12 @@ pub static M_INTERNAL__RECONCILEOPERATIONSMESSAGE__OPERATION: Message = Message 
     Field { number: 2, names: ["resource_provider_id", "resource_provider_id"], kind: Kind::Message(&M_RESOURCEPROVIDERID), label: Label::Optional, default: Default::None },
 ] };
 pub static M_INTERNAL__FRAMEWORKERRORMESSAGE: Message = Message { name: "mesos.internal.FrameworkErrorMessage", fields: &[
-    Field { number: 2, names: ["message", "message"], kind: Kind::string, label: Label::Required, default: Default::None },
+    Field { number: 2, names: ["message", "message"], kind: Kind::String, label: Label::Required, default: Default::None },
 ] };
 pub static M_INTERNAL__REGISTERSLAVEMESSAGE: Message = Message { name: "mesos.internal.RegisterSlaveMessage", fields: &[
     Field { number: 1, names: ["slave", "agent"], kind: Kind::Message(&M_AGENTINFO), label: Label::Required, default: Default::None },
     Field { number: 3, names: ["checkpointed_resources", "checkpointed_resources"], kind: Kind::Message(&M_RESOURCE), label: Label::Repeated, default: Default::None },
-    Field { number: 2, names: ["version", "version"], kind: Kind::string, label: Label::Optional, default: Default::None },
+    Field { number: 2, names: ["version", "version"], kind: Kind::String, label: Label::Optional, default: Default::None },
     Field { number: 4, names: ["agent_capabilities", "agent_capabilities"], kind: Kind::Message(&M_AGENTINFO__CAPABILITY), label: Label::Repeated, default: Default::None },
     Field { number: 5, names: ["resource_version_uuid", "resource_version_uuid"], kind: Kind::Message(&M_UUID), label: Label::Optional, default: Default::None },
 ] };
@@ -2660,7 +2660,7 @@ pub static M_INTERNAL__REREGISTERSLAVEMESSAGE: Message = Message { name: "mesos.
     Field { number: 3, names: ["tasks", "tasks"], kind: Kind::Message(&M_TASK), label: Label::Repeated, default: Default::None },
     Field { number: 8, names: ["frameworks", "frameworks"], kind: Kind::Message(&M_FRAMEWORKINFO), label: Label::Repeated, default: Default::None },
     Field { number: 5, names: ["completed_frameworks", "completed_frameworks"], kind: Kind::Message(&M_INTERNAL__ARCHIVE__FRAMEWORK), label: Label::Repeated, default: Default::None },
-    Field { number: 6, names: ["version", "version"], kind: Kind::string, label: Label::Optional, default: Default::None },
+    Field { number: 6, names: ["version", "version"], kind: Kind::String, label: Label::Optional, default: Default::None },
     Field { number: 9, names: ["agent_capabilities", "agent_capabilities"], kind: Kind::Message(&M_AGENTINFO__CAPABILITY), label: Label::Repeated, default: Default::None },
     Field { number: 10, names: ["resource_version_uuid", "resource_version_uuid"], kind: Kind::Message(&M_UUID), label: Label::Optional, default: Default::None },
 ] };
@@ -2677,10 +2677,10 @@ pub static M_INTERNAL__UNREGISTERSLAVEMESSAGE: Message = Message { name: "mesos.
     Field { number: 1, names: ["slave_id", "agent_id"], kind: Kind::Message(&M_AGENTID), label: Label::Required, default: Default::None },
 ] };
 pub static M_INTERNAL__MASTERSLAVECONNECTION: Message = Message { name: "mesos.internal.MasterSlaveConnection", fields: &[
-    Field { number: 1, names: ["total_ping_timeout_seconds", "total_ping_timeout_seconds"], kind: Kind::double, label: Label::Optional, default: Default::None },
+    Field { number: 1, names: ["total_ping_timeout_seconds", "total_ping_timeout_seconds"], kind: Kind::Double, label: Label::Optional, default: Default::None },
 ] };
 pub static M_INTERNAL__PINGSLAVEMESSAGE: Message = Message { name: "mesos.internal.PingSlaveMessage", fields: &[
-    Field { number: 1, names: ["connected", "connected"], kind: Kind::bool, label: Label::Required, default: Default::None },
+    Field { number: 1, names: ["connected", "connected"], kind: Kind::Bool, label: Label::Required, default: Default::None },
 ] };
 pub static M_INTERNAL__PONGSLAVEMESSAGE: Message = Message { name: "mesos.internal.PongSlaveMessage", fields: &[
 ] };
@@ -2693,7 +2693,7 @@ pub static M_INTERNAL__SHUTDOWNEXECUTORMESSAGE: Message = Message { name: "mesos
 ] };
 pub static M_INTERNAL__UPDATEFRAMEWORKMESSAGE: Message = Message { name: "mesos.internal.UpdateFrameworkMessage", fields: &[
     Field { number: 1, names: ["framework_id", "framework_id"], kind: Kind::Message(&M_FRAMEWORKID), label: Label::Required, default: Default::None },
-    Field { number: 2, names: ["pid", "pid"], kind: Kind::string, label: Label::Optional, default: Default::None },
+    Field { number: 2, names: ["pid", "pid"], kind: Kind::String, label: Label::Optional, default: Default::None },
     Field { number: 3, names: ["framework_info", "framework_info"], kind: Kind::Message(&M_FRAMEWORKINFO), label: Label::Optional, default: Default::None },
 ] };
 pub static M_INTERNAL__CHECKPOINTRESOURCESMESSAGE: Message = Message { name: "mesos.internal.CheckpointResourcesMessage", fields: &[
@@ -2705,7 +2705,7 @@ pub static M_INTERNAL__RESOURCEVERSIONUUID: Message = Message { name: "mesos.int
 ] };
 pub static M_INTERNAL__UPDATESLAVEMESSAGE: Message = Message { name: "mesos.internal.UpdateSlaveMessage", fields: &[
     Field { number: 1, names: ["slave_id", "agent_id"], kind: Kind::Message(&M_AGENTID), label: Label::Required, default: Default::None },
-    Field { number: 5, names: ["update_oversubscribed_resources", "update_oversubscribed_resources"], kind: Kind::bool, label: Label::Optional, default: Default::None },
+    Field { number: 5, names: ["update_oversubscribed_resources", "update_oversubscribed_resources"], kind: Kind::Bool, label: Label::Optional, default: Default::None },
     Field { number: 2, names: ["oversubscribed_resources", "oversubscribed_resources"], kind: Kind::Message(&M_RESOURCE), label: Label::Repeated, default: Default::None },
     Field { number: 6, names: ["operations", "operations"], kind: Kind::Message(&M_INTERNAL__UPDATESLAVEMESSAGE__OPERATIONS), label: Label::Optional, default: Default::None },
     Field { number: 7, names: ["resource_version_uuid", "resource_version_uuid"], kind: Kind::Message(&M_UUID), label: Label::Optional, default: Default::None },
@@ -2769,7 +2769,7 @@ pub static M_INTERNAL__EXITEDEXECUTORMESSAGE: Message = Message { name: "mesos.i
     Field { number: 1, names: ["slave_id", "agent_id"], kind: Kind::Message(&M_AGENTID), label: Label::Required, default: Default::None },
     Field { number: 2, names: ["framework_id", "framework_id"], kind: Kind::Message(&M_FRAMEWORKID), label: Label::Required, default: Default::None },
     Field { number: 3, names: ["executor_id", "executor_id"], kind: Kind::Message(&M_EXECUTORID), label: Label::Required, default: Default::None },
-    Field { number: 4, names: ["status", "status"], kind: Kind::int32, label: Label::Required, default: Default::None },
+    Field { number: 4, names: ["status", "status"], kind: Kind::Int32, label: Label::Required, default: Default::None },
 ] };
 pub static M_INTERNAL__RECONNECTEXECUTORMESSAGE: Message = Message { name: "mesos.internal.ReconnectExecutorMessage", fields: &[
     Field { number: 1, names: ["slave_id", "agent_id"], kind: Kind::Message(&M_AGENTID), label: Label::Required, default: Default::None },
@@ -2784,24 +2784,24 @@ pub static M_INTERNAL__DRAINSLAVEMESSAGE: Message = Message { name: "mesos.inter
     Field { number: 1, names: ["config", "config"], kind: Kind::Message(&M_DRAINCONFIG), label: Label::Required, default: Default::None },
 ] };
 pub static M_INTERNAL__SHUTDOWNMESSAGE: Message = Message { name: "mesos.internal.ShutdownMessage", fields: &[
-    Field { number: 1, names: ["message", "message"], kind: Kind::string, label: Label::Optional, default: Default::None },
+    Field { number: 1, names: ["message", "message"], kind: Kind::String, label: Label::Optional, default: Default::None },
 ] };
 pub static M_INTERNAL__ARCHIVE: Message = Message { name: "mesos.internal.Archive", fields: &[
     Field { number: 1, names: ["frameworks", "frameworks"], kind: Kind::Message(&M_INTERNAL__ARCHIVE__FRAMEWORK), label: Label::Repeated, default: Default::None },
 ] };
 pub static M_INTERNAL__ARCHIVE__FRAMEWORK: Message = Message { name: "mesos.internal.Archive.Framework", fields: &[
     Field { number: 1, names: ["framework_info", "framework_info"], kind: Kind::Message(&M_FRAMEWORKINFO), label: Label::Required, default: Default::None },
-    Field { number: 2, names: ["pid", "pid"], kind: Kind::string, label: Label::Optional, default: Default::None },
+    Field { number: 2, names: ["pid", "pid"], kind: Kind::String, label: Label::Optional, default: Default::None },
     Field { number: 3, names: ["tasks", "tasks"], kind: Kind::Message(&M_TASK), label: Label::Repeated, default: Default::None },
 ] };
 pub static M_INTERNAL__TASKHEALTHSTATUS: Message = Message { name: "mesos.internal.TaskHealthStatus", fields: &[
     Field { number: 1, names: ["task_id", "task_id"], kind: Kind::Message(&M_TASKID), label: Label::Required, default: Default::None },
-    Field { number: 2, names: ["healthy", "healthy"], kind: Kind::bool, label: Label::Required, default: Default::None },
-    Field { number: 3, names: ["kill_task", "kill_task"], kind: Kind::bool, label: Label::Optional, default: Default::Bool(false) },
-    Field { number: 4, names: ["consecutive_failures", "consecutive_failures"], kind: Kind::int32, label: Label::Optional, default: Default::None },
+    Field { number: 2, names: ["healthy", "healthy"], kind: Kind::Bool, label: Label::Required, default: Default::None },
+    Field { number: 3, names: ["kill_task", "kill_task"], kind: Kind::Bool, label: Label::Optional, default: Default::Bool(false) },
+    Field { number: 4, names: ["consecutive_failures", "consecutive_failures"], kind: Kind::Int32, label: Label::Optional, default: Default::None },
 ] };
 pub static M_INTERNAL__HOOKEXECUTED: Message = Message { name: "mesos.internal.HookExecuted", fields: &[
-    Field { number: 1, names: ["module", "module"], kind: Kind::string, label: Label::Optional, default: Default::None },
+    Field { number: 1, names: ["module", "module"], kind: Kind::String, label: Label::Optional, default: Default::None },
 ] };
 
 /// Every table, sorted by name.

@@ -142,7 +142,7 @@ fn kind(field: &FieldDescriptor) -> String {
         Kind::Message(message) => format!("Kind::Message(&M_{})", constant(message.full_name())),
         Kind::Enum(of) => format!("Kind::Enum(&E_{})", constant(of.full_name())),
         plain => {
-            let mut name = plain.to_string();
+            let mut name = format!("{plain:?}");
             name[..1].make_ascii_uppercase();
             format!("Kind::{name}")
         }
