@@ -1,0 +1,43 @@
+//! Runs containers: one executor each, with its sandbox. The agent's loop calls it; what happens comes back
+//! as `Report`s. The core never sees a pid.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use crate::proto::{CommandInfo, ContainerId, ExecutorId, FrameworkId, task_status};
+
+/// Start this executor in its sandbox.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Launch {
+    pub container: ContainerId,
+    pub framework: FrameworkId,
+    pub executor: ExecutorId,
+    /// What to run; its uris are fetched into `directory` first.
+    pub command: CommandInfo,
+    /// The sandbox; made by the containerizer, owned by `user`.
+    pub directory: PathBuf,
+    /// Run as this user; `None`: as the agent itself (`--no-switch_user`).
+    pub user: Option<String>,
+    /// The whole environment beyond what the command brings.
+    pub environment: BTreeMap<String, String>,
+}
+
+/// What became of a container.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Report {
+    /// Fetched and forked.
+    Launched { container: ContainerId, pid: u32 },
+    /// It never ran: the fetch or the fork failed. `Terminated` does not follow.
+    Failed { container: ContainerId, reason: task_status::Reason, message: String },
+    /// Its first process ended and nothing of it is left.
+    Terminated { container: ContainerId, exit: Exit },
+}
+
+/// How the container's first process ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    Code(i32),
+    Signal(i32),
+    /// Destroyed by us.
+    Destroyed,
+}

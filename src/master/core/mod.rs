@@ -1,0 +1,127 @@
+//! The leading master, as a function of (state, event, now) that gives effects.
+//!
+//! Absent on purpose: sockets, clocks, disks. `handle` routes an event to the file that owns it and does
+//! nothing else. Start at `agents.rs`.
+
+pub mod state;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use crate::alloc;
+use crate::base::time::Time;
+use crate::base::upid::Upid;
+use crate::proto::message::Message;
+use crate::proto::{AgentId, FrameworkId, OfferId, scheduler};
+use crate::registry;
+
+/// A subscriber's event stream over HTTP; also the `Mesos-Stream-Id`.
+pub type StreamId = Arc<str>;
+
+/// A request that waits for its answer; the shell keeps the other end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ReplyId(pub u64);
+
+/// What happened. Everything the core learns comes in as one of these.
+#[derive(Debug)]
+pub enum Event {
+    /// A libprocess message to `to` ("master", "slave-observer(7)"). `from` is what the sender claims;
+    /// `peer` is where its connection comes from, the only thing it cannot forge.
+    Message { from: Upid, peer: SocketAddr, to: Arc<str>, message: Box<Message> },
+    /// A linked address went away: its connection ended or could not be opened.
+    Exited(SocketAddr),
+    /// SUBSCRIBE over HTTP. The shell has made the stream; the core accepts or refuses by `Effect::Reply`.
+    Subscribe { reply: ReplyId, stream: StreamId, call: Box<scheduler::Call> },
+    /// Any other v1 scheduler call, with the stream id the client sent.
+    Call { reply: ReplyId, stream: Option<StreamId>, call: Box<scheduler::Call> },
+    /// The client of a stream is gone, or read too slowly.
+    StreamClosed(StreamId),
+    /// An operator's change.
+    Operate { reply: ReplyId, operation: Operate },
+    /// The allocator's answer.
+    Granted(Vec<alloc::Grant>),
+    /// An operation on the registry is durable, or was refused as it changes nothing.
+    Stored { then: Then, done: registry::Outcome },
+    /// `--whitelist`, read again. `None`: everybody.
+    Whitelist(Option<std::collections::BTreeSet<String>>),
+    Timer(Timer),
+}
+
+/// What an operator asks for over `/teardown` and the like.
+#[derive(Debug)]
+pub enum Operate {
+    Teardown(FrameworkId),
+    MarkAgentGone(AgentId),
+}
+
+/// Where a handler goes on once its write is durable.
+#[derive(Clone, Debug)]
+pub enum Then {
+    Admitted { from: Upid, registration: Box<crate::proto::internal::RegisterSlaveMessage> },
+    Readmitted { from: Upid, registration: Box<crate::proto::internal::ReregisterSlaveMessage> },
+    Unreachable { agent: AgentId, message: String },
+    Removed { agent: AgentId },
+    Gone { agent: AgentId, reply: Option<ReplyId> },
+    Pruned,
+}
+
+/// What the core wants to be woken for. Never cancelled: a handler recognises a stale one by its number.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Timer {
+    /// `--allocation_interval`.
+    Allocate,
+    /// An agent's next ping is due, or its last one went unanswered.
+    Ping { agent: AgentId, number: u64 },
+    /// `--agent_reregister_timeout` of a disconnected agent.
+    Reregister { agent: AgentId, number: u64 },
+    /// `failover_timeout` of a disconnected framework.
+    Failover { framework: FrameworkId, number: u64 },
+    /// `--offer_timeout`.
+    Offer(OfferId),
+    /// A HEARTBEAT to a subscribed scheduler is due.
+    Heartbeat { framework: FrameworkId, stream: StreamId },
+    /// `--registry_gc_interval`.
+    Prune,
+}
+
+/// What the shell has to do, in this order.
+#[derive(Debug)]
+pub enum Effect {
+    /// A libprocess message, from `from` (a receiver id of ours) over the link or a connection of its own.
+    Send { from: Arc<str>, to: Upid, message: Box<Message> },
+    /// Keep a connection to this address and tell when it ends.
+    Link(SocketAddr),
+    /// An event on a v1 stream. The shell encodes it once per stream, in the client's content type.
+    Stream { stream: StreamId, event: Box<scheduler::Event> },
+    CloseStream(StreamId),
+    /// The answer to a request.
+    Reply { reply: ReplyId, answer: Answer },
+    Store { operation: registry::Operation, then: Then },
+    Alloc(alloc::Call),
+    Wake { at: Time, timer: Timer },
+    /// This master must not go on.
+    Exit(String),
+}
+
+pub type Effects = Vec<Effect>;
+
+/// What a client is told of its request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// 200 and the stream follows (SUBSCRIBE).
+    Subscribed,
+    /// 202: the call was taken.
+    Accepted,
+    /// 200 with nothing to say.
+    Ok,
+    /// 400: the request means nothing, with the sentence.
+    BadRequest(String),
+    /// 403.
+    Forbidden(String),
+    /// 404.
+    NotFound(String),
+    /// 409.
+    Conflict(String),
+    /// 501: known, and not yet here.
+    NotImplemented(String),
+}

@@ -1,0 +1,3 @@
+//! The master: `core` decides, `view` answers reads, `http` and `run` do the I/O.
+
+pub mod core;
