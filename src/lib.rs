@@ -10,5 +10,12 @@
 //!
 //! Start reading at `cmd/master.rs`, then `master/run.rs`, then `master/core/mod.rs`.
 
+pub mod agent;
 pub mod base;
+pub mod cmd;
+pub mod flags;
+// The whole of `master` once all that its core uses is there.
+pub mod master {
+    pub mod flags;
+}
 pub mod proto;

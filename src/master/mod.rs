@@ -1,3 +1,4 @@
 //! The master: `core` decides, `view` answers reads, `http` and `run` do the I/O.
 
 pub mod core;
+pub mod flags;

@@ -1,0 +1,184 @@
+//! The flags of the agent: the table, and the struct that it is read into.
+//!
+//! Source: slave/flags.cpp 1.11; texts and defaults of flags that the tutorial shows are the tutorial's.
+
+mod absent;
+mod acted_on;
+mod ignored;
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use nix::unistd::{AccessFlags, access};
+
+use crate::flags::common::{self, Address, FaultDomain, Logging};
+use crate::flags::{Error, Loaded, Table, Value, Values, load};
+
+/// Every agent flag of 0.15 and 1.11.
+pub fn table() -> Table {
+    Table::of(&[
+        acted_on::ACTED_ON,
+        ignored::IGNORED,
+        absent::ABSENT,
+        common::LOGGING,
+        common::ADDRESS,
+        common::ABSENT,
+    ])
+}
+
+/// What an agent runs with.
+#[derive(Clone, Debug)]
+pub struct Flags {
+    pub address: Address,
+    pub logging: Logging,
+    pub master: MasterAddress,
+    /// As given; what is not named in it is detected. `resources` reads it.
+    pub resources: Option<String>,
+    /// As given; `resources` reads it.
+    pub attributes: Option<String>,
+    pub default_role: String,
+    pub work_dir: PathBuf,
+    pub runtime_dir: PathBuf,
+    /// `posix/cpu` and the like, in the order given; `process` and `posix` are kept as they are.
+    pub isolation: Vec<String>,
+    pub executor_registration_timeout: Duration,
+    pub executor_reregistration_timeout: Duration,
+    pub executor_shutdown_grace_period: Duration,
+    /// The environment of executors; none: the agent's own.
+    pub executor_environment_variables: Option<BTreeMap<String, String>>,
+    pub recovery_timeout: Duration,
+    /// Stands before relative URIs.
+    pub frameworks_home: Option<PathBuf>,
+    /// Whether tasks run as their framework's or command's user.
+    pub switch_user: bool,
+    pub registration_backoff_factor: Duration,
+    pub http_heartbeat_interval: Duration,
+    pub disk_watch_interval: Duration,
+    pub max_completed_executors_per_framework: u64,
+    pub domain: Option<FaultDomain>,
+    /// Everything, for `/flags` and for `Values::warnings`.
+    pub values: Values,
+}
+
+impl Flags {
+    pub fn from_values(mut values: Values) -> Result<Flags, Error> {
+        let Some(master) = values.text("master") else {
+            return Err(Error::invalid("master", "has no value, expected the master as host:port"));
+        };
+        let master = MasterAddress::parse(&master).map_err(|why| Error::invalid("master", why))?;
+        let runtime_dir = values.text("runtime_dir").map_or_else(default_runtime_dir, PathBuf::from);
+        if let Some((row, _)) = table().find("runtime_dir") {
+            values.settle(row, Value::Text(runtime_dir.display().to_string()));
+        }
+        Ok(Flags {
+            address: Address::from_values(&values)?,
+            logging: Logging::from_values(&values),
+            master,
+            resources: values.text("resources"),
+            attributes: values.text("attributes"),
+            default_role: values.text("default_role").unwrap_or_else(|| "*".to_owned()),
+            work_dir: work_dir(&values)?,
+            runtime_dir,
+            isolation: values.list("isolation"),
+            executor_registration_timeout: values.duration("executor_registration_timeout"),
+            executor_reregistration_timeout: values.duration("executor_reregistration_timeout"),
+            executor_shutdown_grace_period: values.duration("executor_shutdown_grace_period"),
+            executor_environment_variables: texts(&values, "executor_environment_variables"),
+            recovery_timeout: values.duration("recovery_timeout"),
+            frameworks_home: values.text("frameworks_home").map(PathBuf::from),
+            switch_user: values.bool("switch_user"),
+            registration_backoff_factor: values.duration("registration_backoff_factor"),
+            http_heartbeat_interval: values.duration("http_heartbeat_interval"),
+            disk_watch_interval: values.duration("disk_watch_interval"),
+            max_completed_executors_per_framework: values.count("max_completed_executors_per_framework"),
+            domain: FaultDomain::from_values(&values),
+            values,
+        })
+    }
+
+    /// The flags of an agent that was started with these arguments and an empty environment.
+    pub fn from_args(args: &[&str]) -> Result<Flags, Error> {
+        match load(&table(), args.iter().map(OsString::from).collect(), Vec::new())? {
+            Loaded::Run(values) => Flags::from_values(values),
+            Loaded::Help | Loaded::Version => {
+                Err(Error::Contradiction("expected flags to run with, not --help or --version".to_owned()))
+            }
+        }
+    }
+
+    /// Defaults on loopback with any free port, a master that is not there, and files below `work_dir`.
+    pub fn for_tests(work_dir: &Path) -> Flags {
+        let mut flags = Flags::from_args(&[
+            "--master=127.0.0.1:5050",
+            "--ip=127.0.0.1",
+            "--port=0",
+            "--hostname=localhost",
+        ])
+        .expect("the defaults of the table are valid");
+        flags.work_dir = work_dir.to_owned();
+        flags.runtime_dir = work_dir.join("run");
+        flags
+    }
+}
+
+/// Where the master is: `host:port`, also written `master@host:port`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MasterAddress {
+    /// An IP address or a name that is still to be looked up.
+    pub host: String,
+    pub port: u16,
+}
+
+impl MasterAddress {
+    /// The error says what is expected.
+    pub fn parse(text: &str) -> Result<MasterAddress, String> {
+        let text = text.trim();
+        for scheme in ["zk://", "etcd://"] {
+            if text.starts_with(scheme) {
+                return Err(format!(
+                    "expected the master as host:port: finding the leading master through {scheme} is not there yet"
+                ));
+            }
+        }
+        let expected = || format!("expected the master as host:port, got '{text}'");
+        let plain = text.strip_prefix("master@").unwrap_or(text);
+        let (host, port) = plain.rsplit_once(':').ok_or_else(expected)?;
+        let odd = |c: char| c.is_whitespace() || c.is_control() || matches!(c, '/' | '@' | ':');
+        let port = port.parse().map_err(|_| expected())?;
+        if host.is_empty() || host.contains(odd) || port == 0 {
+            return Err(expected());
+        }
+        Ok(MasterAddress { host: host.to_owned(), port })
+    }
+}
+
+impl fmt::Display for MasterAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.host, self.port)
+    }
+}
+
+/// Source: the default of `runtime_dir`, slave/flags.cpp 1.11.
+fn default_runtime_dir() -> PathBuf {
+    match access("/var/run", AccessFlags::R_OK | AccessFlags::W_OK) {
+        Ok(()) => PathBuf::from("/var/run/mesos"),
+        Err(_) => PathBuf::from("/tmp/mesos/runtime"),
+    }
+}
+
+/// Made absolute: executors are started in their sandboxes, where a relative path means another place.
+fn work_dir(values: &Values) -> Result<PathBuf, Error> {
+    let Some(text) = values.text("work_dir") else {
+        return Err(Error::invalid("work_dir", "expected a directory"));
+    };
+    std::path::absolute(text).map_err(|e| Error::invalid("work_dir", e))
+}
+
+fn texts(values: &Values, name: &str) -> Option<BTreeMap<String, String>> {
+    let json = values.maybe_json(name)?;
+    let pairs = json.as_object()?.iter();
+    Some(pairs.filter_map(|(name, text)| Some((name.clone(), text.as_str()?.to_owned()))).collect())
+}

@@ -1,0 +1,200 @@
+//! The rows of flags that an agent acts on, and what their values must fulfil.
+
+use std::time::Duration;
+
+use crate::flags::common;
+use crate::flags::{Flag, Kind, Value};
+
+pub const ACTED_ON: &[Flag] = &[
+    Flag::with("port", Kind::Port, "5051", "Port to listen on"),
+    Flag::unset(
+        "master",
+        Kind::Text,
+        "May be one of:\n  \
+         zk://host1:port1,host2:port2,.../path\n  \
+         zk://username:password@host1:port1,host2:port2,.../path\n  \
+         file://path/to/file (where file contains one of the above)\n  \
+         host:port",
+    )
+    .check(master_address)
+    .secret(),
+    Flag::unset(
+        "resources",
+        Kind::Text,
+        "Total consumable resources per slave, in\n\
+         the form 'name(role):value;name(role):value...'.",
+    ),
+    Flag::unset("attributes", Kind::Text, "Attributes of machine"),
+    Flag::with(
+        "default_role",
+        Kind::Text,
+        "*",
+        "Any resources in the --resources flag that\n\
+         omit a role, as well as any resources that\n\
+         are not present in --resources but that are\n\
+         automatically detected, will be assigned to\n\
+         this role.",
+    ),
+    Flag::with(
+        "work_dir",
+        Kind::Text,
+        "/tmp/mesos",
+        "Where to place framework work directories\n\
+         ",
+    ),
+    Flag::unset(
+        "runtime_dir",
+        Kind::Text,
+        "Directory of what must outlive the agent but not a reboot:\n\
+         /var/run/mesos where that can be written, else /tmp/mesos/runtime.",
+    ),
+    Flag::with("isolation", Kind::Text, "process", "Isolation mechanism, may be one of: process, cgroups")
+        .check(isolators),
+    Flag::with("launcher", Kind::Text, "posix", "How containers are started: posix (a process group each).")
+        .check(posix_launcher),
+    Flag::with("containerizers", Kind::Text, "mesos", "What containers are made by: mesos.")
+        .check(mesos_containerizer),
+    Flag::with(
+        "executor_registration_timeout",
+        Kind::Duration,
+        "1mins",
+        "Amount of time to wait for an executor\n\
+         to register with the slave before considering it hung and\n\
+         shutting it down (e.g., 60secs, 3mins, etc)",
+    ),
+    Flag::with(
+        "executor_shutdown_grace_period",
+        Kind::Duration,
+        "5secs",
+        "Amount of time to wait for an executor\n\
+         to shut down (e.g., 60secs, 3mins, etc)",
+    ),
+    Flag::unset(
+        "executor_environment_variables",
+        Kind::Json,
+        "The environment of executors and so of tasks, as a JSON object of texts.\n\
+         The agent's own environment when not set.",
+    )
+    .check(object_of_texts),
+    Flag::with("frameworks_home", Kind::Text, "", "Directory prepended to relative executor URIs"),
+    Flag::with(
+        "switch_user",
+        Kind::Bool,
+        "true",
+        "Whether to run tasks as the user who\n\
+         submitted them rather than the user running\n\
+         the slave (requires setuid permission)",
+    ),
+    Flag::with(
+        "registration_backoff_factor",
+        Kind::Duration,
+        "1secs",
+        "How long the agent waits at most before it first registers with a master;\n\
+         doubled with each try, up to 1mins.",
+    )
+    .check(at_most_a_minute),
+    Flag::with(
+        "max_completed_executors_per_framework",
+        Kind::Count,
+        "150",
+        "How many completed executors of a framework are remembered.",
+    ),
+    Flag::with(
+        "recover",
+        Kind::Text,
+        "reconnect",
+        "Whether to recover status updates and reconnect with old executors.\n\
+         Valid values for 'recover' are\n\
+         reconnect: Reconnect with any old live executors.\n\
+         cleanup  : Kill any old live executors and exit.\n           \
+         Use this option when doing an incompatible slave\n           \
+         or executor upgrade!).\n\
+         NOTE: If checkpointed slave doesn't exist, no recovery is performed\n      \
+         and the slave registers with the master as a new slave.",
+    )
+    .check(reconnect),
+];
+
+/// Isolators that a container without namespaces and cgroups has anyway.
+const ISOLATORS: [&str; 5] = ["process", "posix", "posix/cpu", "posix/mem", "filesystem/posix"];
+
+fn isolators(value: &Value) -> Result<(), String> {
+    let text = value.to_string();
+    match text.split(',').map(str::trim).find(|name| !ISOLATORS.contains(name)) {
+        None => Ok(()),
+        Some(name) => {
+            Err(format!("isolator '{name}' is not there yet, expected some of {}", ISOLATORS.join(", ")))
+        }
+    }
+}
+
+fn posix_launcher(value: &Value) -> Result<(), String> {
+    match value.to_string().as_str() {
+        "linux" => {
+            Err("expected posix: the linux launcher (namespaces, cgroups) is not there yet".to_owned())
+        }
+        _ => common::one_of(value, &["posix"]),
+    }
+}
+
+fn mesos_containerizer(value: &Value) -> Result<(), String> {
+    let text = value.to_string();
+    match text.split(',').map(str::trim).find(|name| *name != "mesos") {
+        None => Ok(()),
+        Some("docker") => Err("expected mesos: the docker containerizer is not there yet".to_owned()),
+        Some(other) => Err(format!("expected mesos, got '{other}'")),
+    }
+}
+
+fn reconnect(value: &Value) -> Result<(), String> {
+    match value.to_string().as_str() {
+        "reconnect" => Ok(()),
+        "cleanup" => {
+            Err("expected reconnect: an agent does not yet recover what ran before it was restarted, \
+                          so there is nothing that it could clean up"
+                .to_owned())
+        }
+        other => Err(format!("expected reconnect, got '{other}'")),
+    }
+}
+
+fn master_address(value: &Value) -> Result<(), String> {
+    let text = value.to_string();
+    super::MasterAddress::parse(&text).map(|_| ())
+}
+
+fn object_of_texts(value: &Value) -> Result<(), String> {
+    match value {
+        Value::Json(serde_json::Value::Object(map)) if map.values().all(serde_json::Value::is_string) => {
+            Ok(())
+        }
+        _ => Err("expected a JSON object that holds only texts".to_owned()),
+    }
+}
+
+fn at_most(value: &Value, limit: Duration, name: &str) -> Result<(), String> {
+    match value {
+        Value::Duration(time) if *time <= limit => Ok(()),
+        other => Err(format!("expected at most {name}, got '{other}'")),
+    }
+}
+
+/// The longest time between two tries; the first must not be longer.
+fn at_most_a_minute(value: &Value) -> Result<(), String> {
+    at_most(value, Duration::from_secs(60), "1mins")
+}
+
+pub(super) fn at_most_15_seconds(value: &Value) -> Result<(), String> {
+    at_most(value, Duration::from_secs(15), "15secs")
+}
+
+pub(super) fn zero_to_one(value: &Value) -> Result<(), String> {
+    match value {
+        Value::Float(number) if (0.0..=1.0).contains(number) => Ok(()),
+        other => Err(format!("expected a number from 0 to 1, got '{other}'")),
+    }
+}
+
+pub(super) fn a_policy(value: &Value) -> Result<(), String> {
+    common::one_of(value, &["equal", "additive"])
+}

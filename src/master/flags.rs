@@ -1,0 +1,161 @@
+//! The flags of the master: the table, and the struct that it is read into.
+//!
+//! Source: master/flags.cpp 1.11; texts and defaults of flags that the tutorial shows are the tutorial's.
+
+mod rows;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::flags::common::{self, Address, FaultDomain, Logging};
+use crate::flags::{Error, Loaded, Table, Values, load};
+
+/// Every master flag of 0.15 and 1.11.
+pub fn table() -> Table {
+    Table::of(&[rows::MASTER, rows::ABSENT, common::LOGGING, common::ADDRESS, common::ABSENT])
+}
+
+/// What the master runs with.
+#[derive(Clone, Debug)]
+pub struct Flags {
+    pub address: Address,
+    pub logging: Logging,
+    pub cluster: Option<String>,
+    pub allocation_interval: Duration,
+    pub role_sorter: Sorter,
+    pub framework_sorter: Sorter,
+    /// The roles that exist; none: any.
+    pub roles: Option<BTreeSet<String>>,
+    /// Weights above zero of some roles; the others' is 1.
+    pub weights: BTreeMap<String, f64>,
+    /// A file with a host name a line: only these agents' resources are offered. None: all agents'.
+    pub whitelist: Option<PathBuf>,
+    /// `host` or `host:port` of the agents that may register. None: any.
+    pub slaves: Option<BTreeSet<String>>,
+    pub root_submissions: bool,
+    pub offer_timeout: Option<Duration>,
+    pub agent_ping_timeout: Duration,
+    pub max_agent_ping_timeouts: u64,
+    pub agent_reregister_timeout: Duration,
+    pub max_completed_frameworks: u64,
+    pub max_completed_tasks_per_framework: u64,
+    pub max_unreachable_tasks_per_framework: u64,
+    pub max_operator_event_stream_subscribers: u64,
+    /// Resource quantities, `cpus:0.01|mem:32`: what is less in all of them is not offered.
+    pub min_allocatable_resources: String,
+    pub fair_sharing_excluded_resource_names: BTreeSet<String>,
+    pub filter_gpu_resources: bool,
+    pub publish_per_framework_metrics: bool,
+    /// Files of the web UI; none: those inside the binary.
+    pub webui_dir: Option<PathBuf>,
+    pub registry_gc_interval: Duration,
+    pub registry_max_agent_age: Duration,
+    pub registry_max_agent_count: u64,
+    pub domain: Option<FaultDomain>,
+    /// Everything, for `/flags` and for `Values::warnings`.
+    pub values: Values,
+}
+
+/// How the allocator orders roles, or frameworks of a role.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sorter {
+    Drf,
+    Random,
+}
+
+impl Flags {
+    pub fn from_values(values: Values) -> Result<Flags, Error> {
+        let mut roles = values.set("roles");
+        if let Some(roles) = &mut roles {
+            roles.insert("*".to_owned());
+        }
+        let weights = weights(&values)?;
+        let unknown = |role: &&String| roles.as_ref().is_some_and(|roles| !roles.contains(*role));
+        if let Some(role) = weights.keys().find(unknown) {
+            return Err(Error::invalid("weights", format!("role '{role}' is not among those of 'roles'")));
+        }
+        Ok(Flags {
+            address: Address::from_values(&values)?,
+            logging: Logging::from_values(&values),
+            cluster: values.text("cluster"),
+            allocation_interval: values.duration("allocation_interval"),
+            role_sorter: sorter(&values, "role_sorter"),
+            framework_sorter: sorter(&values, "framework_sorter"),
+            roles,
+            weights,
+            whitelist: path_or_everyone(&values, "whitelist"),
+            slaves: values.set("slaves").filter(|slaves| !slaves.contains("*")),
+            root_submissions: values.bool("root_submissions"),
+            offer_timeout: values.maybe_duration("offer_timeout"),
+            agent_ping_timeout: values.duration("agent_ping_timeout"),
+            max_agent_ping_timeouts: values.count("max_agent_ping_timeouts"),
+            agent_reregister_timeout: values.duration("agent_reregister_timeout"),
+            max_completed_frameworks: values.count("max_completed_frameworks"),
+            max_completed_tasks_per_framework: values.count("max_completed_tasks_per_framework"),
+            max_unreachable_tasks_per_framework: values.count("max_unreachable_tasks_per_framework"),
+            max_operator_event_stream_subscribers: values.count("max_operator_event_stream_subscribers"),
+            min_allocatable_resources: values.text("min_allocatable_resources").unwrap_or_default(),
+            fair_sharing_excluded_resource_names: values
+                .set("fair_sharing_excluded_resource_names")
+                .unwrap_or_default(),
+            filter_gpu_resources: values.bool("filter_gpu_resources"),
+            publish_per_framework_metrics: values.bool("publish_per_framework_metrics"),
+            webui_dir: values.text("webui_dir").filter(|_| values.is_set("webui_dir")).map(PathBuf::from),
+            registry_gc_interval: values.duration("registry_gc_interval"),
+            registry_max_agent_age: values.duration("registry_max_agent_age"),
+            registry_max_agent_count: values.count("registry_max_agent_count"),
+            domain: FaultDomain::from_values(&values),
+            values,
+        })
+    }
+
+    /// The flags of a master that was started with these arguments and an empty environment.
+    pub fn from_args(args: &[&str]) -> Result<Flags, Error> {
+        match load(&table(), args.iter().map(OsString::from).collect(), Vec::new())? {
+            Loaded::Run(values) => Flags::from_values(values),
+            Loaded::Help | Loaded::Version => {
+                Err(Error::Contradiction("expected flags to run with, not --help or --version".to_owned()))
+            }
+        }
+    }
+
+    /// Defaults on loopback with any free port.
+    pub fn for_tests() -> Flags {
+        Flags::from_args(&["--ip=127.0.0.1", "--port=0", "--hostname=localhost"])
+            .expect("the defaults of the table are valid")
+    }
+}
+
+fn sorter(values: &Values, name: &str) -> Sorter {
+    match values.text(name).as_deref() {
+        Some("random") => Sorter::Random,
+        _ => Sorter::Drf,
+    }
+}
+
+/// `*` is everyone; `file://` may stand before the path.
+fn path_or_everyone(values: &Values, name: &str) -> Option<PathBuf> {
+    let text = values.text(name).filter(|text| text != "*")?;
+    Some(PathBuf::from(text.strip_prefix("file://").unwrap_or(&text)))
+}
+
+fn weights(values: &Values) -> Result<BTreeMap<String, f64>, Error> {
+    let mut weights = BTreeMap::new();
+    for item in values.list("weights") {
+        let wrong = |why: &str| Error::invalid("weights", format!("'{item}' {why}"));
+        let (role, weight) = item.split_once('=').ok_or_else(|| wrong("is not of the form role=weight"))?;
+        let (role, weight) = (role.trim(), weight.trim().parse::<f64>());
+        match weight {
+            _ if role.is_empty() => return Err(wrong("names no role")),
+            Ok(weight) if weight.is_finite() && weight > 0.0 => {
+                if weights.insert(role.to_owned(), weight).is_some() {
+                    return Err(wrong("is a second weight of its role"));
+                }
+            }
+            _ => return Err(wrong("has no weight above zero")),
+        }
+    }
+    Ok(weights)
+}
