@@ -1,0 +1,115 @@
+//! The agent, as a function of (state, event, now) that gives effects.
+//!
+//! Absent on purpose: sockets, clocks, disks, processes. `handle` routes an event to the file that owns it
+//! and does nothing else. Start at `registration.rs`; a task then goes through `tasks.rs`, `executors.rs`
+//! and `updates.rs`.
+
+pub mod state;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use crate::agent::containerizer::{Launch, Report};
+use crate::base::time::Time;
+use crate::base::upid::Upid;
+use crate::proto::message::Message;
+use crate::proto::{ContainerId, ExecutorId, FrameworkId, TaskId, executor};
+
+/// An executor's event stream over HTTP; the shell makes it up.
+pub type StreamId = Arc<str>;
+
+/// A request that waits for its answer; the shell keeps the other end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ReplyId(pub u64);
+
+/// The master that leads, as a detector reports it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Leader {
+    pub pid: Upid,
+    /// Shown in `/state`; empty if the detector does not tell.
+    pub hostname: String,
+}
+
+/// What happened. Everything the core learns comes in as one of these.
+#[derive(Debug)]
+pub enum Event {
+    /// Who leads now; `None`: nobody.
+    LeaderSeen(Option<Leader>),
+    /// A libprocess message to this agent. `from` is what the sender claims; `peer` is where its connection
+    /// comes from, the only thing it cannot forge.
+    Message { from: Upid, peer: SocketAddr, message: Box<Message> },
+    /// A linked address went away: its connection ended or could not be opened.
+    Exited(SocketAddr),
+    /// SUBSCRIBE of an executor over HTTP. The shell has made the stream; the core accepts or refuses by
+    /// `Effect::Reply`.
+    Subscribe { reply: ReplyId, stream: StreamId, call: Box<executor::Call> },
+    /// Any other v1 executor call.
+    Call { reply: ReplyId, call: Box<executor::Call> },
+    /// The client of a stream is gone, or read too slowly.
+    StreamClosed(StreamId),
+    /// The containerizer's word on a container.
+    Report(Report),
+    Timer(Timer),
+    /// The agent is to leave the cluster for good (SIGUSR1, or `mesos local` ends): it unregisters, its
+    /// executors are destroyed, then it exits.
+    Shutdown(String),
+}
+
+/// What the core wants to be woken for. Never cancelled: a handler recognises a stale one by its number.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Timer {
+    /// The next registration attempt.
+    Register { number: u64 },
+    /// The master has not pinged for too long.
+    Ping { number: u64 },
+    /// `--executor_registration_timeout`, from the container's launch.
+    ExecutorRegistration { framework: FrameworkId, executor: ExecutorId, container: ContainerId },
+    /// `--executor_shutdown_grace_period`, from the SHUTDOWN event.
+    ExecutorShutdown { framework: FrameworkId, executor: ExecutorId, container: ContainerId },
+    /// A status update went unacknowledged.
+    Retry { framework: FrameworkId, task: TaskId, number: u64 },
+    /// A HEARTBEAT to a subscribed executor is due.
+    Heartbeat { stream: StreamId },
+}
+
+/// What the shell has to do, in this order.
+#[derive(Debug)]
+pub enum Effect {
+    /// A libprocess message from this agent's own pid, over the link or a connection of its own.
+    Send { to: Upid, message: Box<Message> },
+    /// Keep a connection to this address and tell when it ends.
+    Link(SocketAddr),
+    /// Ask the detector once more; the answer is `LeaderSeen`, also if nothing changed.
+    Detect,
+    /// An event on an executor's stream, encoded in the client's content type.
+    Stream { stream: StreamId, event: Box<executor::Event> },
+    CloseStream(StreamId),
+    /// The answer to a request.
+    Reply { reply: ReplyId, answer: Answer },
+    /// Start a container; its fate comes back as `Report`s.
+    Launch(Box<Launch>),
+    /// Kill everything in a container; `Report::Terminated` follows.
+    Destroy(ContainerId),
+    Wake { at: Time, timer: Timer },
+    /// The agent process must end, with this sentence.
+    Exit(String),
+}
+
+pub type Effects = Vec<Effect>;
+
+/// What a client is told of its request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// 200 and the stream follows (SUBSCRIBE).
+    Subscribed,
+    /// 202: the call was taken.
+    Accepted,
+    /// 400: the request means nothing, with the sentence.
+    BadRequest(String),
+    /// 403.
+    Forbidden(String),
+    /// 501: known, and not yet here.
+    NotImplemented(String),
+    /// 503: try again later.
+    Unavailable(String),
+}
