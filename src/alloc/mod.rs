@@ -35,7 +35,15 @@ pub enum Call {
     /// Disconnected: gets none, keeps what it holds.
     DeactivateFramework { id: FrameworkId },
     /// An agent (re)registered with its total; `held` is what tasks on it use, by framework.
-    AddAgent { id: AgentId, info: Arc<AgentInfo>, total: Resources, held: Vec<(FrameworkId, Resources)> },
+    /// `number` is of this registration: a grant carries it back, so that one computed before the agent went
+    /// and came back is known as stale.
+    AddAgent {
+        id: AgentId,
+        number: u64,
+        info: Arc<AgentInfo>,
+        total: Resources,
+        held: Vec<(FrameworkId, Resources)>,
+    },
     RemoveAgent { id: AgentId },
     /// The total changed (re-registration with other resources).
     UpdateAgent { id: AgentId, info: Arc<AgentInfo>, total: Resources },
@@ -64,5 +72,7 @@ pub struct Grant {
     pub framework: FrameworkId,
     pub role: Role,
     pub agent: AgentId,
+    /// That of the agent's `AddAgent`.
+    pub number: u64,
     pub resources: Resources,
 }

@@ -57,12 +57,15 @@ pub enum Operate {
 /// Where a handler goes on once its write is durable.
 #[derive(Clone, Debug)]
 pub enum Then {
-    Admitted { from: Upid, registration: Box<crate::proto::internal::RegisterSlaveMessage> },
-    Readmitted { from: Upid, registration: Box<crate::proto::internal::ReregisterSlaveMessage> },
-    Unreachable { agent: AgentId, message: String },
-    Removed { agent: AgentId },
-    Gone { agent: AgentId, reply: Option<ReplyId> },
-    Pruned,
+    Admitted { from: Upid, registration: Box<RegisterSlaveMessage> },
+    /// The agent was unreachable, unknown, or is back for the first time since this master leads.
+    Readmitted { from: Upid, registration: Box<ReregisterSlaveMessage> },
+    /// A registered agent came back with another description.
+    Updated { from: Upid, registration: Box<ReregisterSlaveMessage> },
+    Unreachable { agent: AgentId, at: Time, why: String },
+    Removed { agent: AgentId, why: String },
+    Gone { agent: AgentId, at: Time, reply: ReplyId },
+    Pruned { unreachable: Vec<AgentId>, gone: Vec<AgentId> },
 }
 
 /// What the core wants to be woken for. Never cancelled: a handler recognises a stale one by its number.
@@ -82,6 +85,8 @@ pub enum Timer {
     Heartbeat { framework: FrameworkId, stream: StreamId },
     /// `--registry_gc_interval`.
     Prune,
+    /// `--agent_reregister_timeout` after the election: agents of the registry that are not back are unreachable.
+    Recovered,
 }
 
 /// What the shell has to do, in this order.
@@ -120,8 +125,8 @@ pub enum Answer {
     Forbidden(String),
     /// 404.
     NotFound(String),
-    /// 409.
-    Conflict(String),
     /// 501: known, and not yet here.
     NotImplemented(String),
+    /// 503: not now, ask again.
+    Unavailable(String),
 }

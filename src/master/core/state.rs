@@ -1,7 +1,7 @@
 //! What the master knows. Views read clones of `Cluster`: its maps share their nodes, so a clone costs the
 //! same at one agent and at ten thousand, and a reader never holds up the core.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use imbl::{OrdMap, OrdSet, Vector};
@@ -10,6 +10,7 @@ use super::StreamId;
 use crate::alloc::Role;
 use crate::base::time::Time;
 use crate::base::upid::Upid;
+use crate::proto::task_status::{Reason as TaskReason, Source as TaskSource};
 use crate::proto::{
     AgentId, AgentInfo, ExecutorId, ExecutorInfo, FrameworkId, FrameworkInfo, MasterInfo, OfferId,
     TaskId, TaskState, TaskStatus,
@@ -134,18 +135,83 @@ pub struct Offer {
     pub made: Time,
 }
 
-/// What `/metrics/snapshot` and `/state` count.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// What has been counted since this master started.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Counters {
-    pub tasks_by_end: std::collections::BTreeMap<TaskState, u64>,
-    pub valid_status_updates: u64,
-    pub invalid_status_updates: u64,
-    pub dropped_messages: u64,
-    pub slave_registrations: u64,
-    pub slave_reregistrations: u64,
-    pub slave_removals: u64,
-    pub slave_unreachable_scheduled: u64,
-    pub slave_unreachable_completed: u64,
-    pub messages: std::collections::BTreeMap<&'static str, u64>,
+    /// By the name of the metric after `master/`; each name of `NAMES` is there from the start.
+    by_name: BTreeMap<&'static str, u64>,
+    /// Tasks that ended, by state, source and reason (`master/task_lost/source_master/reason_…`).
+    pub task_ends: BTreeMap<(TaskState, TaskSource, TaskReason), u64>,
 }
 
+impl Counters {
+    pub const NAMES: &[&str] = &[
+        "dropped_messages",
+        "invalid_executor_to_framework_messages",
+        "invalid_framework_to_executor_messages",
+        "invalid_status_update_acknowledgements",
+        "invalid_status_updates",
+        "messages_deactivate_framework",
+        "messages_decline_offers",
+        "messages_executor_to_framework",
+        "messages_exited_executor",
+        "messages_framework_to_executor",
+        "messages_kill_task",
+        "messages_launch_tasks",
+        "messages_reconcile_tasks",
+        "messages_register_framework",
+        "messages_register_slave",
+        "messages_reregister_framework",
+        "messages_reregister_slave",
+        "messages_resource_request",
+        "messages_revive_offers",
+        "messages_status_update",
+        "messages_status_update_acknowledgement",
+        "messages_suppress_offers",
+        "messages_unregister_framework",
+        "messages_unregister_slave",
+        "messages_update_slave",
+        "recovery_slave_removals",
+        "slave_registrations",
+        "slave_removals",
+        "slave_removals/reason_registered",
+        "slave_removals/reason_unhealthy",
+        "slave_removals/reason_unregistered",
+        "slave_reregistrations",
+        "slave_unreachable_canceled",
+        "slave_unreachable_completed",
+        "slave_unreachable_scheduled",
+        "tasks_dropped",
+        "tasks_error",
+        "tasks_failed",
+        "tasks_finished",
+        "tasks_gone",
+        "tasks_gone_by_operator",
+        "tasks_killed",
+        "tasks_lost",
+        "valid_executor_to_framework_messages",
+        "valid_framework_to_executor_messages",
+        "valid_status_update_acknowledgements",
+        "valid_status_updates",
+    ];
+
+    /// Every counter and its name after `master/`.
+    pub fn iter(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
+        self.by_name.iter().map(|(name, count)| (*name, *count))
+    }
+
+    pub fn get(&self, name: &str) -> u64 {
+        self.by_name.get(name).copied().unwrap_or(0)
+    }
+
+    pub(super) fn add(&mut self, name: &'static str) {
+        *self.by_name.entry(name).or_insert(0) += 1;
+    }
+}
+
+impl Default for Counters {
+    fn default() -> Counters {
+        let by_name = Counters::NAMES.iter().map(|name| (*name, 0)).collect();
+        Counters { by_name, task_ends: BTreeMap::new() }
+    }
+}
