@@ -1,0 +1,189 @@
+//! What the test programs share: real processes on loopback, and waiting with a deadline.
+
+#![allow(dead_code, reason = "each test program uses its part")]
+#![allow(clippy::disallowed_methods, reason = "tests start processes, read clocks and touch disks")]
+
+use std::io::{BufRead, BufReader};
+use std::net::TcpListener;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+/// How long anything may take before a test calls it lost.
+pub const DEADLINE: Duration = Duration::from_secs(60);
+
+/// A `mesos` command that is ended, with all its children, when dropped. Its log is kept for a failing test.
+pub struct Process {
+    child: Child,
+    name: String,
+    log: Arc<Mutex<Vec<String>>>,
+}
+
+impl Process {
+    pub fn start<I: AsRef<std::ffi::OsStr>>(args: &[I]) -> Process {
+        Process::start_with(args, &[])
+    }
+
+    pub fn start_with<I: AsRef<std::ffi::OsStr>>(args: &[I], environment: &[(&str, &str)]) -> Process {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_mesos"));
+        command.args(args).envs(environment.iter().copied()).stdin(Stdio::null()).stdout(Stdio::null());
+        command.stderr(Stdio::piped()).process_group(0);
+        let mut child = command.spawn().expect("starting mesos");
+        let log = Arc::new(Mutex::new(Vec::new()));
+        let lines = BufReader::new(child.stderr.take().expect("piped")).lines();
+        let sink = log.clone();
+        std::thread::spawn(move || {
+            for line in lines.map_while(Result::ok) {
+                sink.lock().expect("not poisoned").push(line);
+            }
+        });
+        let name = args.first().map(|a| a.as_ref().to_string_lossy().into_owned()).unwrap_or_default();
+        Process { child, name, log }
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    pub fn running(&mut self) -> bool {
+        matches!(self.child.try_wait(), Ok(None))
+    }
+
+    pub fn log(&self) -> Vec<String> {
+        self.log.lock().expect("not poisoned").clone()
+    }
+
+    /// kill -9, and the wait for its end.
+    pub fn kill(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
+    /// SIGTERM, and its exit status.
+    pub fn terminate(&mut self) -> Option<i32> {
+        // SAFETY: plain kill(2) on a child that was not waited for.
+        unsafe { libc::kill(self.child.id() as i32, libc::SIGTERM) };
+        self.child.wait().ok().and_then(|status| status.code())
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.kill();
+        if std::thread::panicking() {
+            let log = self.log();
+            eprintln!("--- last lines of {} ---", self.name);
+            for line in &log[log.len().saturating_sub(60)..] {
+                eprintln!("{line}");
+            }
+        }
+    }
+}
+
+/// A master and its agents, each its own process, below a folder of its own.
+pub struct Cluster {
+    pub port: u16,
+    pub agent_ports: Vec<u16>,
+    pub agents: Vec<Process>,
+    pub master: Process,
+    pub dir: tempfile::TempDir,
+}
+
+impl Cluster {
+    pub fn start(agents: usize) -> Cluster {
+        Cluster::start_with(agents, &[], &[])
+    }
+
+    pub fn start_with(agents: usize, master_flags: &[&str], agent_flags: &[&str]) -> Cluster {
+        let dir = tempfile::tempdir().expect("a folder");
+        open_to_all(dir.path());
+        let port = free_port();
+        let mut args: Vec<String> =
+            ["master", "--ip=127.0.0.1", "--hostname=localhost"].map(String::from).to_vec();
+        args.push(format!("--port={port}"));
+        args.push(format!("--work_dir={}", dir.path().join("master").display()));
+        args.push("--allocation_interval=200ms".to_owned());
+        args.extend(master_flags.iter().map(|flag| (*flag).to_owned()));
+        let mut cluster =
+            Cluster { port, agent_ports: vec![], agents: vec![], master: Process::start(&args), dir };
+        wait_for("master", || cluster.get("/health").ok());
+        for index in 0..agents {
+            cluster.add_agent(index, agent_flags);
+        }
+        wait_for("agents", || {
+            let slaves = cluster.json("/slaves")?;
+            let active = slaves["slaves"].as_array()?.iter().filter(|s| s["active"] == true).count();
+            (active == agents).then_some(())
+        });
+        cluster
+    }
+
+    fn add_agent(&mut self, index: usize, flags: &[&str]) {
+        let port = free_port();
+        let mut args: Vec<String> =
+            ["slave", "--ip=127.0.0.1", "--hostname=localhost"].map(String::from).to_vec();
+        args.push(format!("--port={port}"));
+        args.push(format!("--master=127.0.0.1:{}", self.port));
+        args.push(format!("--work_dir={}", self.dir.path().join(format!("agent{index}")).display()));
+        args.push("--resources=cpus:4;mem:2048;disk:4096;ports:[31000-32000]".to_owned());
+        args.push("--registration_backoff_factor=10ms".to_owned());
+        args.extend(flags.iter().map(|flag| (*flag).to_owned()));
+        self.agents.push(Process::start(&args));
+        self.agent_ports.push(port);
+    }
+
+    pub fn address(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+
+    /// The body of a GET on the master, if it answers 2xx.
+    pub fn get(&self, path: &str) -> Result<String, String> {
+        get(self.port, path)
+    }
+
+    pub fn json(&self, path: &str) -> Option<Value> {
+        serde_json::from_str(&self.get(path).ok()?).ok()
+    }
+}
+
+/// The body of a GET on a loopback port, if it answers 2xx.
+pub fn get(port: u16, path: &str) -> Result<String, String> {
+    let agent: ureq::Agent =
+        ureq::Agent::config_builder().timeout_global(Some(Duration::from_secs(10))).build().into();
+    let mut answer = agent.get(format!("http://127.0.0.1:{port}{path}")).call().map_err(|e| e.to_string())?;
+    answer.body_mut().read_to_string().map_err(|e| e.to_string())
+}
+
+/// A port nobody listens on at this moment.
+pub fn free_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    listener.local_addr().expect("bound").port()
+}
+
+/// Polls until the condition gives something, which is returned; panics after `DEADLINE`.
+pub fn wait_for<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T {
+    let end = Instant::now() + DEADLINE;
+    loop {
+        if let Some(value) = condition() {
+            return value;
+        }
+        assert!(Instant::now() < end, "no {what} within {DEADLINE:?}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// Sandboxes may belong to another user, who must get through.
+fn open_to_all(dir: &Path) {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::set_permissions(dir, std::fs::Permissions::from_mode(0o755)).expect("own folder");
+}
+
+/// Where things that are installed for tests are kept between runs.
+pub fn cache_dir(name: &str) -> PathBuf {
+    let target = Path::new(env!("CARGO_BIN_EXE_mesos")).parent().and_then(Path::parent).expect("target folder");
+    target.join("test-tools").join(name)
+}
