@@ -1,0 +1,51 @@
+# The one door. `make help` lists what is behind it.
+
+SHELL := /bin/bash
+SEEDS ?= 1000
+PREFIX ?= /usr/local
+CARGO ?= cargo
+
+.PHONY: help deps build demo test check fmt lint sim conformance install proto bless clean
+
+help: ## this list
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 20
+
+deps: ## install what building and testing need and this machine lacks (Debian)
+	@tests/deps
+
+build: deps ## the release binary, target/release/mesos
+	$(CARGO) build --release --bin mesos
+
+demo: build ## a whole cluster in one process, a task on it, its output; ends on Ctrl-C or Enter
+	@tests/demo "$${CARGO_TARGET_DIR:-target}/release/mesos"
+
+test: deps check ## everything: unit, integration, bad input, simulation, real clients
+	$(CARGO) test --lib --bins
+	$(CARGO) test --test integration --test conformance
+	$(MAKE) sim
+
+check: ## format and lints
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets -- -D warnings
+
+sim: ## whole clusters in one thread from a seed: SEEDS=1000, or SEED=n to play one again
+	SEEDS=$(SEEDS) SEED=$(SEED) $(CARGO) test --profile sim --test sim -- --nocapture
+
+conformance: deps ## real clients, unmodified, against our binary
+	$(CARGO) test --test conformance
+
+install: build ## mesos and its names (mesos-master, …) into PREFIX=/usr/local
+	install -D "$${CARGO_TARGET_DIR:-target}/release/mesos" "$(DESTDIR)$(PREFIX)/bin/mesos"
+	@for name in mesos-master mesos-slave mesos-agent mesos-local mesos-execute; do \
+	  ln -sfv mesos "$(DESTDIR)$(PREFIX)/bin/$$name"; done
+
+proto: ## src/proto/gen anew from src/proto/defs
+	$(CARGO) run -q -p protogen
+	git diff --stat -- src/proto/gen
+
+bless: ## rewrite golden files; read the diff
+	MESOS_BLESS=1 $(CARGO) test --lib --bins --test integration
+	git diff --stat -- tests/fixtures
+
+clean: ## remove what was built
+	$(CARGO) clean
