@@ -4,11 +4,15 @@
 //! (`scheduler::CallV0`). Names are those of v1 (`AgentInfo`, `agent_id`); the other spelling is in the
 //! tables that `tools/protogen` writes beside the types, and only `json` needs it.
 
+pub mod check;
+pub mod json;
+pub mod message;
 pub mod table;
 #[rustfmt::skip]
 #[allow(dead_code, reason = "every enum has a table, used or not")]
 #[path = "gen/tables.rs"]
 mod tables;
+pub mod wire;
 
 #[allow(clippy::all, clippy::pedantic)]
 #[rustfmt::skip]
@@ -44,6 +48,8 @@ mod generated {
 }
 
 pub use generated::*;
+pub use message::Message;
+pub use table::Spelling;
 
 /// Ids are used as they come off the wire; these give them a short constructor and their text.
 macro_rules! ids {

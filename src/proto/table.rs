@@ -84,3 +84,33 @@ pub fn of<M: prost::Name>() -> &'static Message {
         .map(|index| super::tables::ALL[index])
         .expect("tools/protogen writes a table for every message")
 }
+
+impl Message {
+    /// The place of field `number`, looked for from `hint` on: writers go through fields in a steady order, so
+    /// the field after the last one is nearly always right.
+    pub fn index_of(&self, number: u32, hint: usize) -> Option<usize> {
+        let (before, after) = self.fields.split_at(hint.min(self.fields.len()));
+        let found = after.iter().position(|field| field.number == number).map(|index| index + before.len());
+        found.or_else(|| before.iter().position(|field| field.number == number))
+    }
+}
+
+impl Enum {
+    /// The name of `number`; `None` if this enum, or this spelling of it, lacks it.
+    pub fn name_of(&self, number: i32, spelling: Spelling) -> Option<&'static str> {
+        let direct = usize::try_from(number).ok().and_then(|index| self.values.get(index));
+        let value = direct
+            .filter(|value| value.number == number)
+            .or_else(|| self.values.iter().find(|value| value.number == number))?;
+        Some(value.names[spelling as usize]).filter(|name| !name.is_empty())
+    }
+
+    pub fn number_of(&self, name: &str, spelling: Spelling) -> Option<i32> {
+        let value = self.values.iter().find(|value| value.names[spelling as usize] == name)?;
+        Some(value.number).filter(|_| !name.is_empty())
+    }
+
+    pub fn contains(&self, number: i32) -> bool {
+        self.values.iter().any(|value| value.number == number)
+    }
+}
