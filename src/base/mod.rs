@@ -3,7 +3,9 @@
 //! Absent on purpose: clocks (a shell reads the clock and passes `Time` in) and ids
 //! (they are the protobuf messages of `proto`, used as they are).
 
+pub mod build;
 pub mod bytes;
 pub mod duration;
+pub mod json;
 pub mod time;
 pub mod upid;
