@@ -94,7 +94,9 @@ fn explain(table: &Table, error: &clap::Error) -> Error {
             let plain = name.strip_prefix("no-").unwrap_or(&name);
             match table.find(plain) {
                 Some((_, known)) => Error::NotBoolean(known.to_owned()),
-                None => Error::Unknown { flag: name, similar: context(ContextKind::SuggestedArg) },
+                None => {
+                    Error::Unknown { flag: format!("--{name}"), similar: context(ContextKind::SuggestedArg) }
+                }
             }
         }
         ErrorKind::ArgumentConflict => Error::Repeated(name),

@@ -26,7 +26,8 @@ pub fn usage(table: &Table, program: &str) -> String {
     lines.sort();
     let width = lines.iter().map(|(_, left, _)| left.len()).max().unwrap_or_default() + GAP;
 
-    let mut text = format!("Usage: {program} [...]\n\nSupported options:\n");
+    let about = if table.about.is_empty() { String::new() } else { format!("{}\n\n", table.about) };
+    let mut text = format!("Usage: {program} [...]\n\n{about}Supported options:\n");
     for (_, left, right) in lines {
         let mut left = left.as_str();
         for line in right.lines() {
@@ -50,6 +51,7 @@ fn right(row: &Flag) -> String {
     match row.support {
         Support::Works => text,
         Support::Harmless(why) => format!("{text}\nAccepted and ignored: {why}."),
+        Support::Absent(what) if row.default.is_none() => format!("{text}\nCannot be set: {what}."),
         Support::Absent(what) => format!("{text}\nOnly the default is accepted: {what}."),
     }
 }
@@ -78,6 +80,11 @@ pub fn refuse(program: &str, error: &Error) -> ExitCode {
             format!("\nUsage: {program} [...]\n\nSee `{program} --help` for a list of supported flags.\n");
         text.push_str(&usage);
     }
-    std::io::stderr().write_all(text.as_bytes()).ok();
+    complain(&text);
     ExitCode::FAILURE
+}
+
+/// Writes to stderr; that it is closed is no reason to fail otherwise.
+pub fn complain(text: &str) {
+    std::io::stderr().write_all(text.as_bytes()).ok();
 }

@@ -11,7 +11,9 @@ use super::values::Entry;
 /// a password is shown as the file it came from, or without user and password.
 /// Source: `Master::Http::__flags`, http.cpp 1.11.
 pub fn texts(values: &Values) -> BTreeMap<&'static str, String> {
-    values.entries.values().map(|entry| (entry.name, text(entry))).collect()
+    // Clients take the presence of `zk` for a cluster with several masters.
+    let shown = values.entries.values().filter(|entry| !(entry.row.is_absent() && text(entry).is_empty()));
+    shown.map(|entry| (entry.name, text(entry))).collect()
 }
 
 /// The body of `/flags`, also found inside `/state`: `{"flags": {"port": "5050", ...}}`.

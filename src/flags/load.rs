@@ -58,20 +58,38 @@ impl Provider for Layer {
     }
 }
 
-/// Loads flags, or says on stdout and stderr why the program ends here, and with which status.
-pub fn start(table: &Table, program: &str, args: Vec<OsString>) -> Result<Values, ExitCode> {
-    match load(table, args, std::env::vars_os().collect()) {
-        Ok(Loaded::Run(values)) => Ok(values),
+/// The environment of this process.
+pub fn environment() -> Environment {
+    std::env::vars_os().collect()
+}
+
+/// Loads flags and builds what the program runs with; or says on stdout or stderr why the program ends
+/// here, and with which status.
+pub fn start<F>(
+    table: &Table,
+    program: &str,
+    args: Vec<OsString>,
+    environment: Environment,
+    build: impl FnOnce(Values) -> Result<F, Error>,
+) -> Result<F, ExitCode> {
+    let values = match load(table, args, environment) {
+        Ok(Loaded::Run(values)) => values,
         Ok(Loaded::Help) => {
             help::print(&help::usage(table, program));
-            Err(ExitCode::SUCCESS)
+            return Err(ExitCode::SUCCESS);
         }
         Ok(Loaded::Version) => {
             help::print(&format!("mesos {MESOS_VERSION}\n"));
-            Err(ExitCode::SUCCESS)
+            return Err(ExitCode::SUCCESS);
         }
-        Err(error) => Err(help::refuse(program, &error)),
-    }
+        Err(error) => return Err(help::refuse(program, &error)),
+    };
+    build(values).map_err(|error| help::refuse(program, &error))
+}
+
+/// What a command line gives, by the names as given, to flags of any of these tables.
+pub fn given(tables: &[&Table], args: Vec<OsString>) -> Result<BTreeMap<&'static str, String>, Error> {
+    argv::parse(&Table::union(tables), args)
 }
 
 /// Reads every layer and every value, and refuses what the table does not allow.
@@ -226,4 +244,168 @@ fn read_file(path: &str) -> Result<String, String> {
     }
     content.truncate(content.trim_end_matches(['\n', '\r']).len());
     Ok(content)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::json;
+    use super::*;
+
+    const ROWS: &[Flag] = &[
+        Flag::with("port", Kind::Port, "5050", "Port"),
+        Flag::unset("ip", Kind::Ip, "Address"),
+        Flag::with("new_time", Kind::Duration, "1mins", "Time").old(&["old_time"]),
+        Flag::with("quiet", Kind::Bool, "false", "Quiet"),
+        Flag::with("help", Kind::Bool, "false", "Help"),
+        Flag::with("idle", Kind::Duration, "1mins", "Idle").harmless("nothing waits"),
+        Flag::unset("acls", Kind::Json, "ACLs").absent("authorization is not there yet"),
+        Flag::with("zk", Kind::Text, "", "ZooKeeper").secret().absent("ZooKeeper is not there yet"),
+        Flag::unset("master", Kind::Text, "Master").secret(),
+        Flag::unset("whitelist", Kind::Path, "List"),
+        Flag::unset("domain", Kind::Json, "Domain"),
+    ];
+
+    fn run(args: &[&str], environment: &[(&str, &str)]) -> Result<Values, Error> {
+        let environment = environment.iter().map(|(k, v)| (k.into(), v.into())).collect();
+        match load(&Table::of(&[ROWS]), args.iter().map(Into::into).collect(), environment)? {
+            Loaded::Run(values) => Ok(values),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn refused(args: &[&str], environment: &[(&str, &str)]) -> String {
+        run(args, environment).expect_err("a refusal").to_string()
+    }
+
+    #[test]
+    fn later_layers_win() {
+        assert_eq!(run(&[], &[]).expect("values").port("port"), 5050);
+        let libprocess = ("LIBPROCESS_PORT", "1");
+        assert_eq!(run(&[], &[libprocess]).expect("values").port("port"), 1);
+        let mesos = ("MESOS_PORT", "2");
+        assert_eq!(run(&[], &[mesos, libprocess]).expect("values").port("port"), 2);
+        let values = run(&["--PORT=3"], &[mesos, libprocess]).expect("values");
+        assert_eq!(values.port("port"), 3);
+        assert!(values.is_set("port") && !values.is_set("quiet"));
+        assert_eq!(run(&["--port", "4"], &[]).expect("values").port("port"), 4);
+    }
+
+    #[test]
+    fn the_environment_keeps_what_is_not_ours() {
+        let values =
+            run(&[], &[("MESOS_quiet", "1"), ("MESOS_TASK_ID", "x"), ("PORT", "7")]).expect("values");
+        assert!(values.bool("quiet"));
+        assert_eq!(values.port("port"), 5050);
+        assert_eq!(
+            refused(&[], &[("MESOS_PORT", "x")]),
+            "Flag 'port': expected a port from 0 to 65535, got 'x'"
+        );
+        assert!(refused(&[], &[("LIBPROCESS_IP", "x")]).starts_with("Environment variable 'LIBPROCESS_IP'"));
+        assert!(refused(&[], &[("LIBPROCESS_SSL_ENABLED", "true")]).contains("TLS is not there yet"));
+    }
+
+    #[test]
+    fn booleans_are_written_four_ways() {
+        for (arg, expected) in
+            [("--quiet", true), ("--quiet=true", true), ("--no-quiet", false), ("--quiet=false", false)]
+        {
+            assert_eq!(
+                run(&[arg], &[("MESOS_QUIET", "true")]).expect("values").bool("quiet"),
+                expected,
+                "{arg}"
+            );
+        }
+    }
+
+    #[test]
+    fn refusals_name_the_flag() {
+        for (args, expected) in [
+            (&["--prot=1"][..], "Unknown flag '--prot': did you mean '--port'?"),
+            (&["--no-nonsense"], "Unknown flag '--no-nonsense'"),
+            (&["stray"], "Unexpected argument 'stray': expected flags of the form --name=value"),
+            (&["-x"], "Unexpected argument '-x': expected flags of the form --name=value"),
+            (&["--quiet", "stray"], "Unexpected argument 'stray': expected flags of the form --name=value"),
+            (&["--port=1", "--port=2"], "Flag 'port' is given more than once"),
+            (&["--quiet", "--no-quiet"], "Flag 'quiet' is given more than once"),
+            (&["--port"], "Flag 'port' has no value: expected --port=VALUE"),
+            (&["--port", "--quiet"], "Flag 'port' has no value: expected --port=VALUE"),
+            (&["--port="], "Flag 'port': expected a port from 0 to 65535, got ''"),
+            (&["--no-port"], "Flag 'port' is not a boolean: expected --port=VALUE, not --no-port"),
+            (&["--no-quiet=true"], "Flag 'no-quiet' takes no value: expected --no-quiet or --quiet=false"),
+            (&["--quiet=maybe"], "Flag 'quiet': expected true or false, got 'maybe'"),
+            (&["--acls={}"], "Flag 'acls' cannot be set to '{}': authorization is not there yet"),
+            (&["--zk=zk://u:p@h/m"], "Flag 'zk' cannot be set to '…': ZooKeeper is not there yet"),
+        ] {
+            assert_eq!(refused(args, &[]), expected, "{args:?}");
+        }
+    }
+
+    #[test]
+    fn old_names_work_alone() {
+        let values = run(&["--old_time=5secs"], &[]).expect("values");
+        assert_eq!(values.duration("new_time").as_secs(), 5);
+        assert_eq!(values.warnings(), ["flag 'old_time' is an old name of 'new_time'"]);
+        assert_eq!(json::texts(&values)["old_time"], "5secs");
+        let both = "Flag 'new_time' is given twice, as 'new_time' and by its old name 'old_time': \
+                    expected one of them";
+        assert_eq!(refused(&["--old_time=5secs", "--new_time=5secs"], &[]), both);
+        assert_eq!(refused(&["--new_time=5secs"], &[("MESOS_OLD_TIME", "5secs")]), both);
+    }
+
+    #[test]
+    fn what_is_not_acted_on_warns_or_is_refused() {
+        assert!(run(&["--idle=60secs", "--zk="], &[]).expect("values").warnings().is_empty());
+        let values = run(&["--idle=2mins"], &[]).expect("values");
+        assert_eq!(values.warnings(), ["flag 'idle' is accepted and ignored: nothing waits"]);
+    }
+
+    #[test]
+    fn values_are_read_from_files() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let file = |name: &str, content: &str| {
+            let path = directory.path().join(name);
+            std::fs::write(&path, content).expect("writing a file");
+            path.display().to_string()
+        };
+        let (port, json) = (file("port", "77\n"), file("json", "{\"a\": [1]}"));
+        let master = file("master", "zk://u:p@host/mesos\n");
+        let values = run(
+            &[
+                &format!("--port=file://{port}"),
+                &format!("--domain={json}"),
+                &format!("--master=file://{master}"),
+                &format!("--whitelist=file://{port}"),
+            ],
+            &[],
+        )
+        .expect("values");
+        assert_eq!(values.port("port"), 77);
+        assert_eq!(values.json("domain")["a"][0], 1);
+        assert_eq!(values.text("master").as_deref(), Some("zk://u:p@host/mesos"));
+        assert_eq!(values.text("whitelist"), Some(format!("file://{port}")));
+        let shown = json::texts(&values);
+        assert_eq!(shown["master"], format!("file://{master}"));
+        assert_eq!((shown["port"].as_str(), shown["domain"].as_str()), ("77", "{\"a\":[1]}"));
+        assert!(
+            refused(&["--port=file:///nowhere"], &[]).starts_with("Flag 'port': reading file '/nowhere'")
+        );
+    }
+
+    #[test]
+    fn flags_are_shown_without_passwords() {
+        let values = run(&["--master=zk://user:word@host:1/m"], &[]).expect("values");
+        let shown = json::flags(&values);
+        assert_eq!(shown["flags"]["master"], "zk://host:1/m");
+        assert_eq!(shown["flags"]["new_time"], "1mins");
+        assert_eq!(shown["flags"].get("ip"), None);
+    }
+
+    #[test]
+    fn help_comes_first() {
+        let table = Table::of(&[ROWS]);
+        for args in [&["--help"][..], &["--nonsense", "--help"], &["--help=true"]] {
+            let args = args.iter().map(Into::into).collect();
+            assert!(matches!(load(&table, args, Vec::new()), Ok(Loaded::Help)));
+        }
+    }
 }

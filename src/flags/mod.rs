@@ -18,7 +18,7 @@ pub mod load;
 mod value;
 mod values;
 
-pub use load::{Loaded, load, start};
+pub use load::{Environment, Loaded, environment, given, load, start};
 pub use value::Value;
 pub use values::Values;
 
@@ -43,6 +43,9 @@ pub enum Kind {
     /// A JSON object or array, given as it is, as `file:///path` or as an absolute path.
     Json,
 }
+
+/// What a value must fulfil beyond its kind; the error says what is expected.
+pub type Check = fn(&Value) -> Result<(), String>;
 
 /// How far we act on a flag.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,7 +72,7 @@ pub struct Flag {
     pub help: &'static str,
     pub support: Support,
     /// What a value of the right kind must fulfil besides; the error says what is expected.
-    pub check: Option<fn(&Value) -> Result<(), String>>,
+    pub check: Option<Check>,
     /// The value may hold a password: `/flags` shows where it came from, or less.
     pub secret: bool,
 }
@@ -110,7 +113,7 @@ impl Flag {
         self
     }
 
-    pub const fn check(mut self, check: fn(&Value) -> Result<(), String>) -> Flag {
+    pub const fn check(mut self, check: Check) -> Flag {
         self.check = Some(check);
         self
     }
@@ -130,20 +133,36 @@ impl Flag {
 #[derive(Clone, Debug)]
 pub struct Table {
     rows: Vec<&'static Flag>,
+    /// What help says before the list.
+    about: &'static str,
 }
 
 impl Table {
     /// The rows of all parts. A name that an earlier part has is left out of a later one, so that
     /// a program can word a shared flag in its own way.
     pub fn of(parts: &[&'static [Flag]]) -> Table {
+        Table::first(parts.iter().copied().flatten())
+    }
+
+    /// The rows of all tables, earlier ones before later ones as in [`Table::of`].
+    pub fn union(tables: &[&Table]) -> Table {
+        Table::first(tables.iter().flat_map(|table| table.rows()))
+    }
+
+    fn first(all: impl Iterator<Item = &'static Flag>) -> Table {
         let mut rows: Vec<&'static Flag> = Vec::new();
-        for row in parts.iter().copied().flatten() {
+        for row in all {
             if !rows.iter().any(|known| known.name == row.name) {
                 rows.push(row);
             }
         }
         rows.sort_by_key(|row| row.name);
-        Table { rows }
+        Table { rows, about: "" }
+    }
+
+    pub fn about(mut self, about: &'static str) -> Table {
+        self.about = about;
+        self
     }
 
     pub fn rows(&self) -> impl Iterator<Item = &'static Flag> {

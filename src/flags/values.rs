@@ -92,6 +92,15 @@ impl Values {
         self.entries.entry(row.name).or_insert(entry);
     }
 
+    /// Changes the value of a flag that has one, for `/flags`; somebody set it, from now on.
+    pub fn replace(&mut self, name: &str, value: Value) {
+        if let Some(entry) = self.entries.get_mut(name) {
+            entry.value = value;
+            entry.file = None;
+            entry.source = Some("program".to_owned());
+        }
+    }
+
     /// What to log once logging works: old names used, values not acted on.
     pub fn warnings(&self) -> &[String] {
         &self.warnings

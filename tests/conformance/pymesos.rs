@@ -14,7 +14,8 @@ fn here() -> PathBuf {
 fn python() -> &'static Path {
     static PYTHON: OnceLock<PathBuf> = OnceLock::new();
     PYTHON.get_or_init(|| {
-        let output = Command::new(here().join("setup")).arg(cache_dir("pymesos")).output().expect("setup runs");
+        let output =
+            Command::new(here().join("setup")).arg(cache_dir("pymesos")).output().expect("setup runs");
         assert!(output.status.success(), "pymesos setup: {}", String::from_utf8_lossy(&output.stderr));
         PathBuf::from(String::from_utf8_lossy(&output.stdout).trim())
     })

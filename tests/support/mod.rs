@@ -184,6 +184,7 @@ fn open_to_all(dir: &Path) {
 
 /// Where things that are installed for tests are kept between runs.
 pub fn cache_dir(name: &str) -> PathBuf {
-    let target = Path::new(env!("CARGO_BIN_EXE_mesos")).parent().and_then(Path::parent).expect("target folder");
+    let target =
+        Path::new(env!("CARGO_BIN_EXE_mesos")).parent().and_then(Path::parent).expect("target folder");
     target.join("test-tools").join(name)
 }

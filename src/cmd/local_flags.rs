@@ -1,0 +1,194 @@
+//! The flags of `mesos local`: its own, and those of master and agents, which it passes on.
+//!
+//! Source: local/flags.hpp, local/main.cpp 1.11. There only the environment reached master and agents.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use crate::agent;
+use crate::flags::common::{self, Logging};
+use crate::flags::{Environment, Error, Flag, Kind, Loaded, Table, Value, Values, given, load};
+use crate::master;
+
+const LOCAL: &[Flag] = &[
+    Flag::with("num_slaves", Kind::Count, "1", "Number of agents").check(not_too_many),
+    Flag::with("port", Kind::Port, "5050", "Port of the master to listen on"),
+    Flag::unset("ip", Kind::Ip, "IP address to listen on"),
+    Flag::with(
+        "work_dir",
+        Kind::Text,
+        "/tmp/mesos/work",
+        "Directory of the work directories: agents/0/work, agents/0/run and so on.",
+    ),
+];
+
+pub fn table() -> Table {
+    Table::of(&[LOCAL, common::LOGGING]).about(
+        "Launches a master and its agents in a single process.\n\
+         Flags of mesos-master and mesos-slave are passed on to them.",
+    )
+}
+
+/// What a local cluster runs with.
+#[derive(Clone, Debug)]
+pub struct Flags {
+    pub num_slaves: u64,
+    pub work_dir: PathBuf,
+    pub logging: Logging,
+    pub master: master::flags::Flags,
+    /// What the agents have in common; see [`Flags::agent`].
+    agent: agent::flags::Flags,
+}
+
+impl Flags {
+    /// The arguments for `local` itself, and those for master and agents.
+    pub fn split(args: Vec<OsString>) -> Result<(Vec<OsString>, PassedOn), Error> {
+        if args.iter().any(|arg| arg == "--help" || arg == "--version") {
+            return Ok((args, PassedOn::default()));
+        }
+        let (own, masters, agents) = (table(), master::flags::table(), agent::flags::table());
+        let mut parts = (Vec::new(), PassedOn::default());
+        for (name, text) in given(&[&own, &masters, &agents], args)? {
+            let arg = || OsString::from(format!("--{name}={text}"));
+            if name == "master" {
+                return Err(Error::invalid(name, "agents of a local cluster have its master"));
+            }
+            if own.find(name).is_some() {
+                parts.0.push(arg());
+            } else {
+                masters.find(name).is_some().then(|| parts.1.master.push(arg()));
+                agents.find(name).is_some().then(|| parts.1.agent.push(arg()));
+            }
+        }
+        Ok(parts)
+    }
+
+    pub fn from_values(
+        values: Values,
+        mut passed_on: PassedOn,
+        environment: &Environment,
+    ) -> Result<Flags, Error> {
+        let work_dir = values.text("work_dir").unwrap_or_default();
+        let work_dir = std::path::absolute(work_dir).map_err(|e| Error::invalid("work_dir", e))?;
+        let mut add = |name: &str, for_master: String, for_agent: String| {
+            passed_on.master.push(format!("--{name}={for_master}").into());
+            passed_on.agent.push(format!("--{name}={for_agent}").into());
+        };
+        let path = |name: &str| work_dir.join(name).display().to_string();
+        add("work_dir", path("master"), path("agents"));
+        add("port", values.port("port").to_string(), "0".to_owned());
+        if let Some(ip) = values.maybe_ip("ip") {
+            add("ip", ip.to_string(), ip.to_string());
+        }
+        for row in common::LOGGING.iter().filter(|row| values.is_set(row.name)) {
+            if let Some(value) = values.value(row.name) {
+                add(row.name, value.to_string(), value.to_string());
+            }
+        }
+        // Replaced by the address that the master listens on, which is not known yet.
+        passed_on.agent.push("--master=127.0.0.1:5050".into());
+        Ok(Flags {
+            num_slaves: values.count("num_slaves"),
+            logging: Logging::from_values(&values),
+            master: master::flags::Flags::from_values(run(
+                master::flags::table(),
+                passed_on.master,
+                environment,
+            )?)?,
+            agent: agent::flags::Flags::from_values(run(
+                agent::flags::table(),
+                passed_on.agent,
+                environment,
+            )?)?,
+            work_dir,
+        })
+    }
+
+    /// The flags of one agent of the cluster.
+    pub fn agent(&self, index: u64, master: agent::flags::MasterAddress) -> agent::flags::Flags {
+        let directory = self.work_dir.join("agents").join(index.to_string());
+        let mut flags = self.agent.clone();
+        flags.values.replace("master", Value::Text(master.to_string()));
+        flags.master = master;
+        let mut place = |name: &str, path: &Path| {
+            flags.values.replace(name, Value::Text(path.display().to_string()));
+            path.to_owned()
+        };
+        flags.work_dir = place("work_dir", &directory.join("work"));
+        flags.runtime_dir = place("runtime_dir", &directory.join("run"));
+        flags
+    }
+}
+
+/// The arguments that are meant for the master and for the agents; some for both.
+#[derive(Clone, Debug, Default)]
+pub struct PassedOn {
+    master: Vec<OsString>,
+    agent: Vec<OsString>,
+}
+
+fn run(table: Table, args: Vec<OsString>, environment: &Environment) -> Result<Values, Error> {
+    match load(&table, args, environment.clone())? {
+        Loaded::Run(values) => Ok(values),
+        Loaded::Help | Loaded::Version => {
+            Err(Error::Contradiction("expected flags to run with, not help or version".to_owned()))
+        }
+    }
+}
+
+/// All agents are threads of one process, with a port each.
+fn not_too_many(value: &Value) -> Result<(), String> {
+    match value {
+        Value::Count(0..=1000) => Ok(()),
+        other => Err(format!("expected 0 to 1000, got '{other}'")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn local(args: &[&str], environment: &[(&str, &str)]) -> Result<Flags, Error> {
+        let environment: Environment = environment.iter().map(|(k, v)| (k.into(), v.into())).collect();
+        let (own, passed_on) = Flags::split(args.iter().map(OsString::from).collect())?;
+        match load(&table(), own, environment.clone())? {
+            Loaded::Run(values) => Flags::from_values(values, passed_on, &environment),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn passes_flags_on() {
+        let flags = local(
+            &[
+                "--num_slaves=2",
+                "--work_dir=/w",
+                "--allocation_interval=100ms",
+                "--resources=cpus:2",
+                "--quiet",
+            ],
+            &[("MESOS_CLUSTER", "mine"), ("MESOS_WORK_DIR", "/elsewhere"), ("MESOS_MASTER", "zk://a/b")],
+        )
+        .expect("flags");
+        assert_eq!(flags.num_slaves, 2);
+        assert_eq!(flags.master.cluster.as_deref(), Some("mine"));
+        assert_eq!(flags.master.allocation_interval.as_millis(), 100);
+        assert_eq!((flags.master.address.port, flags.master.logging.quiet), (5050, true));
+        let master = agent::flags::MasterAddress::parse("127.0.0.1:7000").expect("an address");
+        let agent = flags.agent(1, master);
+        assert_eq!(agent.resources.as_deref(), Some("cpus:2"));
+        assert_eq!(agent.work_dir, Path::new("/w/agents/1/work"));
+        assert_eq!((agent.master.port, agent.address.port), (7000, 0));
+        let shown = crate::flags::json::texts(&agent.values);
+        assert_eq!(shown["runtime_dir"], "/w/agents/1/run");
+        assert_eq!(shown["master"], "127.0.0.1:7000");
+    }
+
+    #[test]
+    fn refuses_what_neither_knows() {
+        assert!(matches!(local(&["--nonsense=1"], &[]), Err(Error::Unknown { .. })));
+        assert!(matches!(local(&["--master=127.0.0.1:1"], &[]), Err(Error::Invalid { .. })));
+        assert!(matches!(local(&["--registry=replicated_log"], &[]), Err(Error::Invalid { .. })));
+        assert!(matches!(local(&["--num_slaves=1001"], &[]), Err(Error::Invalid { .. })));
+    }
+}
