@@ -14,8 +14,10 @@ pub mod agent;
 pub mod base;
 pub mod cmd;
 pub mod flags;
+pub mod http;
 // The whole of `master` once all that its core uses is there.
 pub mod master {
     pub mod flags;
 }
+pub mod process;
 pub mod proto;

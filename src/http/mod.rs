@@ -1,0 +1,12 @@
+//! What the HTTP endpoints of every role share: which content types, RecordIO, event streams, error answers,
+//! the endpoint table.
+//!
+//! Absent on purpose: sockets (`process::server`) and what any endpoint says. Start reading at `route.rs`.
+
+pub mod content;
+pub mod error;
+pub mod json;
+pub mod query;
+pub mod recordio;
+pub mod route;
+pub mod stream;
