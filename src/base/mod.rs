@@ -6,6 +6,5 @@
 pub mod build;
 pub mod bytes;
 pub mod duration;
-pub mod json;
 pub mod time;
 pub mod upid;
