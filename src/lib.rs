@@ -18,6 +18,8 @@ pub mod http;
 // The whole of `master` once all that its core uses is there.
 pub mod master {
     pub mod flags;
+    pub mod validate;
 }
 pub mod process;
 pub mod proto;
+pub mod registry;

@@ -1,6 +1,9 @@
 //! The durable facts of a cluster: which agents were admitted, which are unreachable or gone.
 //!
-//! Absent on purpose: where they are kept. A store takes an `Operation` and answers with an `Outcome`.
+//! `ops` says what an `Operation` does; a store (`store`) makes it durable and answers with an `Outcome`.
+
+mod ops;
+pub mod store;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -22,12 +25,21 @@ pub enum Operation {
     Admit(Arc<AgentInfo>),
     /// The agent's description changed at its re-registration.
     Update(Arc<AgentInfo>),
-    MarkUnreachable { agent: AgentId, at: Time },
+    MarkUnreachable {
+        agent: AgentId,
+        at: Time,
+    },
     MarkReachable(Arc<AgentInfo>),
-    MarkGone { agent: AgentId, at: Time },
+    MarkGone {
+        agent: AgentId,
+        at: Time,
+    },
     Remove(AgentId),
     /// Forget these unreachable and gone agents.
-    Prune { unreachable: Vec<AgentId>, gone: Vec<AgentId> },
+    Prune {
+        unreachable: Vec<AgentId>,
+        gone: Vec<AgentId>,
+    },
 }
 
 /// What became of an operation.

@@ -1,0 +1,3 @@
+//! Whether a message can mean anything. Refusals are sentences that a client reads.
+
+pub mod call;
