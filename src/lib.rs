@@ -13,13 +13,16 @@
 pub mod agent;
 pub mod base;
 pub mod cmd;
+pub mod files;
 pub mod flags;
 pub mod http;
+pub mod logging;
 // The whole of `master` once all that its core uses is there.
 pub mod master {
     pub mod flags;
     pub mod validate;
 }
+pub mod metrics;
 pub mod process;
 pub mod proto;
 pub mod registry;

@@ -1,0 +1,78 @@
+//! `/logging/toggle`: more lines for a while.
+//!
+//! Source: `Logging::toggle`, libprocess logging.cpp 1.11.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use axum::extract::State;
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::any;
+use http::Uri;
+use tracing::info;
+
+use super::Log;
+use crate::base::duration;
+use crate::http::error::HttpError;
+use crate::http::query::Query;
+use crate::http::route::{Endpoint, Routes};
+
+const TOGGLE: Endpoint = Endpoint {
+    path: "/toggle",
+    tldr: "Sets the logging verbosity level for a specified duration.",
+    description: &[
+        "Level 0 is the usual one; 1 and 2 also log what helps to follow what",
+        "happens, 3 everything. Afterwards the usual level returns by itself.",
+        "Without parameters the answer is the present level.",
+        "",
+        "Query parameters:",
+        "",
+        ">        level=VALUE          Verbosity level (e.g., 1, 2, 3)",
+        ">        duration=VALUE       How long it lasts (e.g., 10secs, 15mins)",
+    ],
+    authentication: true,
+    ..Endpoint::DEFAULT
+};
+
+#[derive(Clone)]
+struct Toggle {
+    log: Log,
+    /// Counts changes, so that an earlier way back does not undo a later change.
+    changes: Arc<AtomicU64>,
+}
+
+/// Binds the endpoint of the process `logging`.
+pub fn bind(routes: &mut Routes, log: &Log) {
+    let toggle = Toggle { log: log.clone(), changes: Arc::default() };
+    routes.add("logging", &TOGGLE, any(answer).with_state(toggle));
+}
+
+async fn answer(State(toggle): State<Toggle>, uri: Uri) -> Result<Response, HttpError> {
+    let query = Query::of(&uri);
+    let expecting = |name| HttpError::bad_request(format!("Expecting '{name}=value' in query.\n"));
+    let (level, lasting) = match (query.get("level"), query.get("duration")) {
+        (None, None) => return Ok(format!("{}\n", toggle.log.verbosity()).into_response()),
+        (Some(_), None) => return Err(expecting("duration")),
+        (None, Some(_)) => return Err(expecting("level")),
+        (Some(level), Some(lasting)) => (level, lasting),
+    };
+    let number = level
+        .parse::<i32>()
+        .map_err(|_| HttpError::bad_request(format!("Failed to convert '{level}' to number.\n")))?;
+    let level =
+        u32::try_from(number).map_err(|_| HttpError::bad_request(format!("Invalid level '{number}'.\n")))?;
+    let lasting = duration::parse(lasting).map_err(|error| HttpError::bad_request(format!("{error}.\n")))?;
+    toggle.log.set_verbosity(level);
+    info!(level, duration = %duration::format(lasting), "logging verbosity changed");
+    let change = toggle.changes.fetch_add(1, Ordering::Relaxed) + 1;
+    if level != 0 {
+        tokio::spawn(async move {
+            tokio::time::sleep(lasting).await;
+            if toggle.changes.load(Ordering::Relaxed) == change {
+                toggle.log.set_verbosity(0);
+                info!("logging verbosity is back to 0");
+            }
+        });
+    }
+    Ok(().into_response())
+}

@@ -1,0 +1,162 @@
+//! Numbers about a role, under names, read by `/metrics/snapshot`.
+//!
+//! A counter or gauge is an atomic that its owner keeps; a role with many numbers that follow from its state
+//! gives them all at once by a function ([`Metrics::provide`]). Names are Mesos' (`master/tasks_running`).
+//!
+//! Absent on purpose: histories and percentiles (timers come later).
+//!
+//! Source: 3rdparty/libprocess/src/metrics/metrics.cpp 1.11.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+
+use axum::extract::State;
+use axum::response::Response;
+use axum::routing::any;
+use http::Uri;
+
+use crate::base::duration;
+use crate::http::error::HttpError;
+use crate::http::json;
+use crate::http::query::Query;
+use crate::http::route::{Endpoint, Routes};
+
+/// A snapshot: every name with its value.
+pub type Snapshot = BTreeMap<String, f64>;
+
+type Provider = Box<dyn Fn(&mut Snapshot) + Send + Sync>;
+
+/// All metrics of a process. Cheap to clone; clones share them.
+#[derive(Clone, Default)]
+pub struct Metrics {
+    shared: Arc<RwLock<Registered>>,
+}
+
+#[derive(Default)]
+struct Registered {
+    counters: BTreeMap<String, Counter>,
+    gauges: BTreeMap<String, Gauge>,
+    providers: Vec<Provider>,
+}
+
+/// Counts up.
+#[derive(Clone, Debug, Default)]
+pub struct Counter(Arc<AtomicU64>);
+
+impl Counter {
+    pub fn increment(&self) {
+        self.add(1);
+    }
+
+    pub fn add(&self, count: u64) {
+        self.0.fetch_add(count, Ordering::Relaxed);
+    }
+
+    pub fn value(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// A value that goes up and down.
+#[derive(Clone, Debug, Default)]
+pub struct Gauge(Arc<AtomicU64>);
+
+impl Gauge {
+    pub fn set(&self, value: f64) {
+        self.0.store(value.to_bits(), Ordering::Relaxed);
+    }
+
+    pub fn value(&self) -> f64 {
+        f64::from_bits(self.0.load(Ordering::Relaxed))
+    }
+}
+
+impl Metrics {
+    /// The counter of that name, made if it is not there.
+    pub fn counter(&self, name: &str) -> Counter {
+        let mut shared = self.shared.write().unwrap_or_else(PoisonError::into_inner);
+        shared.counters.entry(name.to_owned()).or_default().clone()
+    }
+
+    /// The gauge of that name, made if it is not there.
+    pub fn gauge(&self, name: &str) -> Gauge {
+        let mut shared = self.shared.write().unwrap_or_else(PoisonError::into_inner);
+        shared.gauges.entry(name.to_owned()).or_default().clone()
+    }
+
+    /// Adds a function that puts further values into every snapshot. It must not wait.
+    pub fn provide(&self, provider: impl Fn(&mut Snapshot) + Send + Sync + 'static) {
+        let mut shared = self.shared.write().unwrap_or_else(PoisonError::into_inner);
+        shared.providers.push(Box::new(provider));
+    }
+
+    /// Forgets a counter or gauge, as of a framework that is gone.
+    pub fn remove(&self, name: &str) {
+        let mut shared = self.shared.write().unwrap_or_else(PoisonError::into_inner);
+        shared.counters.remove(name);
+        shared.gauges.remove(name);
+    }
+
+    pub fn snapshot(&self) -> Snapshot {
+        let shared = self.shared.read().unwrap_or_else(PoisonError::into_inner);
+        let counters = shared.counters.iter().map(|(name, counter)| (name.clone(), counter.value() as f64));
+        let gauges = shared.gauges.iter().map(|(name, gauge)| (name.clone(), gauge.value()));
+        let mut snapshot: Snapshot = counters.chain(gauges).collect();
+        for provider in &shared.providers {
+            provider(&mut snapshot);
+        }
+        // JSON has no other numbers.
+        snapshot.retain(|_, value| value.is_finite());
+        snapshot
+    }
+
+    /// Binds `/metrics/snapshot`.
+    pub fn bind(&self, routes: &mut Routes) {
+        routes.add("metrics", &SNAPSHOT, any(snapshot).with_state(self.clone()));
+    }
+}
+
+const SNAPSHOT: Endpoint = Endpoint {
+    path: "/snapshot",
+    json: true,
+    tldr: "Shows every metric as it is now.",
+    description: &[
+        "Answers with one object of names and numbers.",
+        "",
+        "Query parameters:",
+        "",
+        ">        timeout=VALUE       Accepted for compatibility: nothing is waited for.",
+        ">        jsonp=VALUE         Function to wrap the answer in.",
+    ],
+    authentication: true,
+    ..Endpoint::DEFAULT
+};
+
+async fn snapshot(State(metrics): State<Metrics>, uri: Uri) -> Result<Response, HttpError> {
+    let query = Query::of(&uri);
+    if let Some(timeout) = query.get("timeout") {
+        let bad = |error| HttpError::bad_request(format!("Invalid timeout '{timeout}': {error}.\n"));
+        duration::parse(timeout).map_err(bad)?;
+    }
+    json::answer(&metrics.snapshot(), query.get("jsonp"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn doubles_by_name() {
+        let metrics = Metrics::default();
+        metrics.counter("master/tasks_lost").add(2);
+        metrics.counter("master/tasks_lost").increment();
+        metrics.gauge("master/cpus_total").set(0.5);
+        metrics.gauge("master/nonsense").set(f64::NAN);
+        metrics.provide(|snapshot| {
+            snapshot.insert("a/first".to_owned(), 7.0);
+        });
+        let text = serde_json::to_string(&metrics.snapshot()).unwrap();
+        assert_eq!(text, r#"{"a/first":7.0,"master/cpus_total":0.5,"master/tasks_lost":3.0}"#);
+    }
+}
