@@ -26,3 +26,4 @@ pub mod metrics;
 pub mod process;
 pub mod proto;
 pub mod registry;
+pub mod resources;
