@@ -466,3 +466,31 @@ async fn a_silent_connection_is_watched_for_its_end_behind_pipelined_bytes() {
     drop(client);
     tokio::time::timeout(DEADLINE, watch).await.unwrap().unwrap();
 }
+
+/// What takes long to read must not hold up anybody else.
+#[test]
+fn others_are_served_while_large_bodies_are_read() {
+    let site = Site::with(Limits::default());
+    let chunks = "1\r\nx\r\n".repeat(1 << 20);
+    let head = "POST /echo HTTP/1.1\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n";
+    let busy: Vec<Vec<u8>> = vec![
+        format!("{head}{chunks}0\r\n\r\n").into_bytes(),
+        format!("{head}{chunks}0\r\n\r\n").into_bytes(),
+        message(&"x".repeat(50 << 20)),
+        message(&"x".repeat(50 << 20)),
+    ];
+    std::thread::scope(|scope| {
+        let site = &site;
+        let workers: Vec<_> =
+            busy.into_iter().map(|bytes| scope.spawn(move || site.exchange(&bytes))).collect();
+        while !workers.iter().all(|worker| worker.is_finished()) {
+            let start = Instant::now();
+            assert!(site.exchange(b"GET /health HTTP/1.1\r\n\r\n").starts_with("HTTP/1.1 200 OK"));
+            assert!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
+        }
+        for worker in workers {
+            assert!(worker.join().unwrap().starts_with("HTTP/1.1 20"));
+        }
+    });
+    assert_eq!(site.count(), 2);
+}
