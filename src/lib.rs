@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | 0 values | `base`, `proto`, `resources` | std, serde, prost |
 //! | 1 cores | `alloc`, `registry`, every `core`, `view`, `validate`, `updates` | layer 0, named cores |
-//! | 2 shared shells | `process`, `http`, `flags`, `files`, `logging`, `metrics` | 0, 1, tokio, axum, std::fs |
+//! | 2 shared shells | `process`, `posix`, `http`, `flags`, `files`, `logging`, `metrics` | 0, 1, tokio, axum, std::fs |
 //! | 3 roles | `master`, `agent`, `executor` | 0, 1, 2; never each other |
 //! | 4 commands | `cmd`, `local` | everything |
 //!
@@ -23,6 +23,7 @@ pub mod master {
     pub mod validate;
 }
 pub mod metrics;
+pub mod posix;
 pub mod process;
 pub mod proto;
 pub mod registry;

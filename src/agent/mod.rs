@@ -5,4 +5,5 @@
 
 pub mod containerizer;
 // `core` is declared once `proto::message`, which its events carry, is there.
+pub mod fetcher;
 pub mod flags;

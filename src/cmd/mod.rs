@@ -7,6 +7,7 @@ pub mod execute;
 pub mod execute_flags;
 #[cfg(test)]
 mod golden;
+pub mod helpers;
 pub mod local;
 pub mod local_flags;
 pub mod master;
@@ -57,6 +58,8 @@ pub const COMMANDS: &[Command] = &[
         about: Some("Runs one command as a task and follows it to its end."),
         run: execute::run,
     },
+    Command { name: "fetcher", aliases: &[], about: None, run: helpers::fetcher },
+    Command { name: "containerizer", aliases: &[], about: None, run: helpers::containerizer },
 ];
 
 /// Runs the command that argv[0] or else the first argument names.

@@ -1,5 +1,10 @@
 //! Runs containers: one executor each, with its sandbox. The agent's loop calls it; what happens comes back
 //! as `Report`s. The core never sees a pid.
+//!
+//! `mesos` is the only kind there is as yet. Start reading at `mesos/mod.rs`.
+#![expect(clippy::disallowed_methods, reason = "a shell: files, processes, one task per container")]
+
+pub mod mesos;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -28,6 +33,7 @@ pub enum Report {
     /// Fetched and forked.
     Launched { container: ContainerId, pid: u32 },
     /// It never ran: the fetch or the fork failed. `Terminated` does not follow.
+    /// A container destroyed before it ran is not this but `Terminated`, without `Launched` before it.
     Failed { container: ContainerId, reason: task_status::Reason, message: String },
     /// Its first process ended and nothing of it is left.
     Terminated { container: ContainerId, exit: Exit },

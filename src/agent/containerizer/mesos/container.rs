@@ -1,0 +1,266 @@
+//! The life of one container: sandbox, fetch, run, end.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io;
+use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
+use tokio::io::AsyncWriteExt;
+use tokio::process::{Child, Command};
+use tokio::sync::watch;
+use tracing::{info, warn};
+
+use super::sandbox::{self, Output};
+use super::supervisor::LaunchInfo;
+use super::{Settings, Shared};
+use crate::agent::containerizer::{Exit, Launch, Report};
+use crate::agent::fetcher::{FetcherInfo, Item, Nanoseconds, uri};
+use crate::posix::end::End;
+use crate::posix::start::{self, Tie};
+use crate::posix::tree;
+use crate::posix::user::{self, Identity};
+use crate::proto::environment::variable;
+use crate::proto::task_status::Reason;
+
+/// How long a supervisor that was told to end may take, before its tree is killed from here.
+const SUPERVISOR_GRACE: Duration = Duration::from_secs(10);
+
+/// Why a container never ran.
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    #[error("{0}")]
+    User(#[from] user::UserError),
+    #[error("{0}")]
+    Sandbox(#[from] sandbox::SandboxError),
+    #[error("Could not fetch: {0}")]
+    Uri(#[from] uri::UriError),
+    #[error("Failed to execute mesos-fetcher: {0}")]
+    Fetcher(io::Error),
+    #[error("Failed to fetch all URIs for container '{container}': {end}")]
+    Fetch { container: String, end: End },
+    #[error("Failed to fork: {0}")]
+    Fork(io::Error),
+}
+
+/// From launch to the last report. The one in between, `Launched`, is sent from here.
+pub async fn live(shared: &Shared, launch: Launch, mut destroyed: watch::Receiver<bool>) -> Report {
+    let container = launch.container.clone();
+    let exit = match start(shared, &launch, &mut destroyed).await {
+        Ok(Some(mut supervisor)) => {
+            let pid = supervisor.id().unwrap_or_default();
+            shared.set_pid(&container, pid as i32);
+            info!(container = %container.value, pid, "launched container");
+            shared.report(Report::Launched { container: container.clone(), pid });
+            end(&launch.directory, &mut supervisor, &mut destroyed).await
+        }
+        Ok(None) => Exit::Destroyed,
+        Err(failure) => {
+            warn!(container = %container.value, %failure, "failed to launch container");
+            let message = format!("Failed to launch container: {failure}");
+            return Report::Failed { container, reason: Reason::ContainerLaunchFailed, message };
+        }
+    };
+    Report::Terminated { container, exit }
+}
+
+/// The supervisor, or `None` if the container was destroyed before.
+async fn start(
+    shared: &Shared,
+    launch: &Launch,
+    destroyed: &mut watch::Receiver<bool>,
+) -> Result<Option<Child>, Failure> {
+    let settings = &shared.settings;
+    for uri in &launch.command.uris {
+        uri::target(&uri.value, uri.output_file.as_deref())?;
+        uri::place(&uri.value, settings.frameworks_home.as_deref())?;
+    }
+    let (output, identity) = prepare(launch).await?;
+    if !launch.command.uris.is_empty() {
+        let mut fetcher = fetcher(settings, launch, &output, identity).await.map_err(Failure::Fetcher)?;
+        let status = tokio::select! {
+            status = fetcher.wait() => status.map_err(Failure::Fetcher)?,
+            () = requested(destroyed) => {
+                // Dropping it kills it too, but would not wait.
+                let _ = fetcher.kill().await;
+                return Ok(None);
+            }
+        };
+        let end = End::from(status);
+        if !end.is_success() {
+            return Err(Failure::Fetch { container: launch.container.value.clone(), end });
+        }
+    }
+    if *destroyed.borrow() {
+        return Ok(None);
+    }
+    supervisor(settings, launch, output).await.map(Some).map_err(Failure::Fork)
+}
+
+/// Looking up a user and making directories may take the disk's or a name service's time.
+async fn prepare(launch: &Launch) -> Result<(Output, Option<Identity>), Failure> {
+    let user = launch.user.clone();
+    let directory = launch.directory.clone();
+    let prepare = move || {
+        let identity = user.as_deref().map(user::switch_to).transpose()?.flatten();
+        let output = sandbox::prepare(&directory, identity.as_ref())?;
+        Ok((output, identity))
+    };
+    match tokio::task::spawn_blocking(prepare).await {
+        Ok(prepared) => prepared,
+        Err(error) => Err(Failure::Fork(io::Error::other(error))),
+    }
+}
+
+/// A process of ours, with its input on standard input and its output in the sandbox.
+async fn helper(
+    mut command: std::process::Command,
+    output: [File; 2],
+    identity: Option<Identity>,
+    input: &[u8],
+) -> io::Result<Child> {
+    let [stdout, stderr] = output;
+    command.stdin(Stdio::piped()).stdout(stdout).stderr(stderr).current_dir("/");
+    start::detach(&mut command, identity, Tie::None);
+    let mut child = Command::from(command).spawn()?;
+    if let Some(mut stdin) = child.stdin.take() {
+        // One that ended already says why in its exit status.
+        let _ = stdin.write_all(input).await;
+    }
+    Ok(child)
+}
+
+async fn fetcher(
+    settings: &Settings,
+    launch: &Launch,
+    output: &Output,
+    identity: Option<Identity>,
+) -> io::Result<Child> {
+    use std::os::unix::process::CommandExt;
+
+    let timeout = u64::try_from(settings.fetcher_stall_timeout.as_nanos()).unwrap_or(u64::MAX);
+    let info = FetcherInfo {
+        sandbox_directory: launch.directory.clone(),
+        items: launch.command.uris.iter().map(Item::from).collect(),
+        user: launch.user.clone(),
+        frameworks_home: settings.frameworks_home.clone(),
+        stall_timeout: Some(Nanoseconds { nanoseconds: timeout }),
+    };
+    let mut command = std::process::Command::new(&settings.program);
+    command.arg0("mesos-fetcher");
+    // The agent's own settings mean nothing to it, but a proxy does.
+    for (name, _) in std::env::vars_os() {
+        let name = name.to_string_lossy();
+        if name.starts_with("MESOS_") || name.starts_with("LIBPROCESS_") {
+            command.env_remove(&*name);
+        }
+    }
+    let output = [output.stdout.try_clone()?, output.stderr.try_clone()?];
+    helper(command, output, identity, &serde_json::to_vec(&info)?).await
+}
+
+async fn supervisor(settings: &Settings, launch: &Launch, output: Output) -> io::Result<Child> {
+    use std::os::unix::process::CommandExt;
+
+    let info = LaunchInfo {
+        shell: launch.command.shell(),
+        value: launch.command.value.clone(),
+        arguments: launch.command.arguments.clone(),
+        environment: environment(launch),
+        directory: launch.directory.clone(),
+        user: launch.user.clone(),
+    };
+    let mut command = std::process::Command::new(&settings.program);
+    command.arg0("mesos-containerizer").arg("launch").env_clear();
+    helper(command, [output.stdout, output.stderr], None, &serde_json::to_vec(&info)?).await
+}
+
+/// What the executor sees: what the agent gives, and over it what the command brings.
+fn environment(launch: &Launch) -> BTreeMap<String, String> {
+    let directory = launch.directory.display().to_string();
+    let mut environment = BTreeMap::from([
+        ("PATH".to_owned(), start::DEFAULT_PATH.to_owned()),
+        ("MESOS_DIRECTORY".to_owned(), directory.clone()),
+        ("MESOS_SANDBOX".to_owned(), directory),
+    ]);
+    environment.extend(launch.environment.clone());
+    let variables = launch.command.environment.iter().flat_map(|environment| &environment.variables);
+    // Secrets need a resolver, which is not here yet; 1.11 leaves unresolved ones out too.
+    let plain = variables.filter(|variable| variable.r#type() == variable::Type::Value);
+    environment.extend(plain.map(|variable| (variable.name.clone(), variable.value().to_owned())));
+    environment
+}
+
+/// Waits for the end that comes or is asked for, and then until nothing is left.
+async fn end(directory: &Path, supervisor: &mut Child, destroyed: &mut watch::Receiver<bool>) -> Exit {
+    let pid = supervisor.id().unwrap_or_default() as i32;
+    let status = tokio::select! {
+        status = supervisor.wait() => status,
+        () = requested(destroyed) => {
+            tree::send(pid, Signal::SIGTERM);
+            match tokio::time::timeout(SUPERVISOR_GRACE, supervisor.wait()).await {
+                Ok(_) => {}
+                Err(_) => force(directory, pid, supervisor).await,
+            }
+            return Exit::Destroyed;
+        }
+    };
+    match status.map(End::from) {
+        Ok(End::Code(code)) => Exit::Code(code),
+        Ok(End::Signal(signal)) => {
+            // Rarely it is the supervisor that was killed, and its children are nobody's.
+            sweep(directory).await;
+            Exit::Signal(signal)
+        }
+        Err(error) => {
+            warn!(%error, pid, "lost sight of a container's process");
+            sweep(directory).await;
+            Exit::Destroyed
+        }
+    }
+}
+
+/// The supervisor does not do as it is told: it may be stopped, or what it kills does not die.
+async fn force(directory: &Path, pid: i32, supervisor: &mut Child) {
+    warn!(pid, "a container takes long to destroy, killing its processes one by one");
+    let kill = move || {
+        let all = tree::processes().unwrap_or_default();
+        for pid in tree::descendants(pid, &all) {
+            tree::send(pid, Signal::SIGKILL);
+        }
+        tree::send(pid, Signal::SIGCONT);
+    };
+    while supervisor.try_wait().is_ok_and(|status| status.is_none()) {
+        let _ = tokio::task::spawn_blocking(kill).await;
+        let _ = tokio::time::timeout(Duration::from_secs(1), supervisor.wait()).await;
+    }
+    sweep(directory).await;
+}
+
+/// Kills what still has this sandbox in its environment.
+async fn sweep(directory: &Path) {
+    let directory = directory.display().to_string();
+    let kill = move || {
+        let mut last = None;
+        loop {
+            let left = tree::with_variable("MESOS_DIRECTORY", &directory).unwrap_or_default();
+            if left.is_empty() || last.as_ref() == Some(&left) {
+                return;
+            }
+            for pid in &left {
+                tree::send(*pid, Signal::SIGKILL);
+            }
+            last = Some(left);
+        }
+    };
+    let _ = tokio::task::spawn_blocking(kill).await;
+}
+
+async fn requested(destroyed: &mut watch::Receiver<bool>) {
+    if destroyed.wait_for(|destroyed| *destroyed).await.is_err() {
+        // The sender lives as long as the container; without it nobody can ask.
+        std::future::pending::<()>().await;
+    }
+}

@@ -1,0 +1,146 @@
+//! `mesos containerizer launch`: the process above everything in a container.
+//!
+//! It starts the executor in a session of its own, adopts all that is orphaned below it, and ends, in the
+//! same way as the executor did, only when nothing is left. SIGTERM makes it kill all. It has one thread.
+//!
+//! Source: launch.cpp 1.11, whose `mesos-containerizer launch` waits the same way but adopts nobody.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use nix::errno::Errno;
+use nix::sys::resource::{Resource, setrlimit};
+use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, SigmaskHow, Signal, sigaction, sigprocmask};
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::unistd::Pid;
+use serde::{Deserialize, Serialize};
+
+use crate::posix::end::End;
+use crate::posix::start::{self, Tie};
+use crate::posix::{tree, user};
+use crate::proto::CommandInfo;
+
+/// Between two looks at processes that do not die at once.
+const PATIENCE: Duration = Duration::from_millis(20);
+
+/// What the supervisor is told, as JSON on its standard input.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LaunchInfo {
+    pub shell: bool,
+    pub value: Option<String>,
+    pub arguments: Vec<String>,
+    /// The whole environment.
+    pub environment: BTreeMap<String, String>,
+    pub directory: PathBuf,
+    pub user: Option<String>,
+}
+
+#[derive(Debug, thiserror::Error)]
+enum LaunchError {
+    #[error("the command has no value")]
+    NoValue,
+    #[error(transparent)]
+    User(#[from] user::UserError),
+    #[error("Failed to execute '{0}': {1}")]
+    Execute(String, io::Error),
+    #[error("Failed to become the one who adopts orphans: {0}")]
+    Adopt(Errno),
+}
+
+/// Runs the command to its end and the end of all it started. Must be called before there is a second
+/// thread. What fails is told on standard error, and counts as an exit with status 1.
+pub fn run(info: LaunchInfo) -> End {
+    let signals = watched();
+    match launch(info) {
+        Ok(leader) => wait(leader, &signals),
+        Err(error) => {
+            eprintln!("{error}");
+            End::Code(1)
+        }
+    }
+}
+
+/// Ends this process as `end` says.
+pub fn end_as(end: End) -> i32 {
+    let signal = match end {
+        End::Code(code) => return code,
+        End::Signal(signal) => signal,
+    };
+    // The executor's core, if any, has been written; ours would tell nothing.
+    let _ = setrlimit(Resource::RLIMIT_CORE, 0, 0);
+    if let Ok(signal) = Signal::try_from(signal) {
+        let default = SigAction::new(SigHandler::SigDfl, SaFlags::empty(), SigSet::empty());
+        // SAFETY: no handler is installed, only the default restored.
+        let _ = unsafe { sigaction(signal, &default) };
+        let _ = sigprocmask(SigmaskHow::SIG_UNBLOCK, Some(&SigSet::from(signal)), None);
+        let _ = nix::sys::signal::raise(signal);
+    }
+    128 + signal
+}
+
+/// The signals that `wait` takes one by one, blocked from now on. `start::detach` unblocks them in the child.
+fn watched() -> SigSet {
+    let signals: SigSet = [Signal::SIGCHLD, Signal::SIGTERM].into_iter().collect();
+    let _ = sigprocmask(SigmaskHow::SIG_BLOCK, Some(&signals), None);
+    signals
+}
+
+fn launch(info: LaunchInfo) -> Result<Pid, LaunchError> {
+    nix::sys::prctl::set_child_subreaper(true).map_err(LaunchError::Adopt)?;
+    let identity = info.user.as_deref().map(user::switch_to).transpose()?.flatten();
+    let shown = info.value.clone().unwrap_or_default();
+    let command = CommandInfo {
+        shell: Some(info.shell),
+        value: info.value,
+        arguments: info.arguments,
+        ..CommandInfo::default()
+    };
+    let mut command: Command = start::program(&command).ok_or(LaunchError::NoValue)?;
+    command.env_clear().envs(&info.environment).current_dir(&info.directory).stdin(Stdio::null());
+    start::detach(&mut command, identity, Tie::DiesWithParent);
+    let child = command.spawn().map_err(|error| LaunchError::Execute(shown, error))?;
+    Ok(Pid::from_raw(child.id() as i32))
+}
+
+/// Until the leader ends or we are told to kill; then until nothing is left.
+fn wait(leader: Pid, signals: &SigSet) -> End {
+    let mut end = None;
+    while end.is_none() {
+        match signals.wait() {
+            Ok(Signal::SIGTERM) => break,
+            Ok(_) => {
+                reap(leader, &mut end);
+            }
+            Err(_) => {}
+        }
+    }
+    loop {
+        let all = tree::processes().unwrap_or_default();
+        for pid in tree::descendants(Pid::this().as_raw(), &all) {
+            tree::send(pid, Signal::SIGKILL);
+        }
+        if !reap(leader, &mut end) {
+            return end.unwrap_or(End::Signal(libc::SIGKILL));
+        }
+        std::thread::sleep(PATIENCE);
+    }
+}
+
+/// Takes note of all children that ended; whether there are others.
+fn reap(leader: Pid, end: &mut Option<End>) -> bool {
+    loop {
+        let (pid, ended) = match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
+            Ok(WaitStatus::Exited(pid, code)) => (pid, End::Code(code)),
+            Ok(WaitStatus::Signaled(pid, signal, _)) => (pid, End::Signal(signal as i32)),
+            Ok(WaitStatus::StillAlive) => return true,
+            Ok(_) | Err(Errno::EINTR) => continue,
+            Err(_) => return false,
+        };
+        if pid == leader {
+            *end = Some(ended);
+        }
+    }
+}

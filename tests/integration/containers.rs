@@ -1,0 +1,345 @@
+//! Containers of the agent: started, measured, ended, destroyed with all that came out of them.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::net::TcpListener;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use mesos::agent::containerizer::mesos::{Containerizer, Settings};
+use mesos::agent::containerizer::{Exit, Launch, Report};
+use mesos::proto::command_info::Uri;
+use mesos::proto::task_status::Reason;
+use mesos::proto::{CommandInfo, ContainerId};
+use tokio::sync::mpsc::UnboundedReceiver;
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+struct Fixture {
+    top: tempfile::TempDir,
+    containerizer: Containerizer,
+    reports: UnboundedReceiver<Report>,
+}
+
+impl Fixture {
+    fn new() -> Fixture {
+        let settings = Settings {
+            program: env!("CARGO_BIN_EXE_mesos").into(),
+            frameworks_home: None,
+            fetcher_stall_timeout: Duration::from_secs(60),
+        };
+        let (containerizer, reports) = Containerizer::new(settings);
+        let top = tempfile::tempdir().unwrap();
+        // Users other than ours must get to the sandboxes.
+        fs::set_permissions(top.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+        Fixture { top, containerizer, reports }
+    }
+
+    fn sandbox(&self, name: &str) -> PathBuf {
+        self.top.path().join("runs").join(name)
+    }
+
+    fn read(&self, name: &str, file: &str) -> String {
+        fs::read_to_string(self.sandbox(name).join(file)).unwrap_or_default()
+    }
+
+    fn of(&self, name: &str, command: CommandInfo) -> Launch {
+        Launch {
+            container: id(name),
+            framework: "f".into(),
+            executor: "e".into(),
+            command,
+            directory: self.sandbox(name),
+            user: None,
+            environment: BTreeMap::from([("GIVEN".to_owned(), "1".to_owned())]),
+        }
+    }
+
+    async fn next(&mut self) -> Report {
+        tokio::time::timeout(PATIENCE, self.reports.recv())
+            .await
+            .expect("a report in time")
+            .expect("a report")
+    }
+
+    /// Runs a line of the shell to its end.
+    async fn run(&mut self, name: &str, line: &str) -> Exit {
+        self.containerizer.launch(self.of(name, shell(line)));
+        self.finish(name).await
+    }
+
+    async fn finish(&mut self, name: &str) -> Exit {
+        assert!(
+            matches!(self.next().await, Report::Launched { container, pid } if container == id(name) && pid > 0)
+        );
+        match self.next().await {
+            Report::Terminated { container, exit } if container == id(name) => exit,
+            report => panic!("unexpected {report:?}"),
+        }
+    }
+
+    async fn failure(&mut self, launch: Launch) -> String {
+        self.containerizer.launch(launch);
+        match self.next().await {
+            Report::Failed { reason: Reason::ContainerLaunchFailed, message, .. } => message,
+            report => panic!("unexpected {report:?}"),
+        }
+    }
+
+    /// Waits until the file has so many lines.
+    async fn lines(&self, name: &str, file: &str, count: usize) -> Vec<String> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let text = self.read(name, file);
+            if text.lines().count() >= count {
+                return text.lines().map(str::to_owned).collect();
+            }
+            assert!(Instant::now() < deadline, "{file} of {name} has '{text}'");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+}
+
+fn id(name: &str) -> ContainerId {
+    ContainerId { value: name.to_owned(), parent: None }
+}
+
+fn shell(line: &str) -> CommandInfo {
+    CommandInfo { value: Some(line.to_owned()), ..Default::default() }
+}
+
+fn uri(value: &str) -> Uri {
+    Uri { value: value.to_owned(), ..Default::default() }
+}
+
+fn lives(pid: &str) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit(')')
+        .next()
+        .is_some_and(|rest| !matches!(rest.trim_start().chars().next(), None | Some('Z' | 'X')))
+}
+
+fn is_root() -> bool {
+    nix::unistd::Uid::effective().is_root()
+}
+
+#[tokio::test]
+async fn runs_in_a_clean_place() {
+    let mut fixture = Fixture::new();
+    let exit =
+        fixture.run("a", "pwd; env | sort; ls /proc/self/fd | wc -l; cat; echo oops >&2; exit 3").await;
+    assert_eq!(exit, Exit::Code(3));
+    let sandbox = fixture.sandbox("a").display().to_string();
+    let expected = format!(
+        "{sandbox}\nGIVEN=1\nMESOS_DIRECTORY={sandbox}\nMESOS_SANDBOX={sandbox}\n\
+         PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin\nPWD={sandbox}\n"
+    );
+    let stdout = fixture.read("a", "stdout");
+    assert!(stdout.starts_with(&expected), "{stdout}");
+    // The standard streams, and the one with which `ls` reads.
+    assert!(stdout.trim_end().ends_with("\n4"), "{stdout}");
+    assert_eq!(fixture.read("a", "stderr"), "oops\n");
+}
+
+#[tokio::test]
+async fn ends_as_the_command_ends() {
+    let mut fixture = Fixture::new();
+    assert_eq!(fixture.run("a", "true").await, Exit::Code(0));
+    assert_eq!(fixture.run("b", "kill -KILL $$").await, Exit::Signal(9));
+    assert_eq!(fixture.run("c", "kill -TERM $$").await, Exit::Signal(15));
+    assert_eq!(fixture.run("d", "kill -SEGV $$").await, Exit::Signal(11));
+    let program = CommandInfo {
+        shell: Some(false),
+        value: Some("echo".to_owned()),
+        arguments: ["echo", "$HOME"].map(str::to_owned).to_vec(),
+        ..Default::default()
+    };
+    fixture.containerizer.launch(fixture.of("e", program));
+    assert_eq!(fixture.finish("e").await, Exit::Code(0));
+    assert_eq!(fixture.read("e", "stdout"), "$HOME\n");
+}
+
+#[tokio::test]
+async fn says_what_cannot_be_executed() {
+    let mut fixture = Fixture::new();
+    let mut command = shell("/no/such/program");
+    command.shell = Some(false);
+    fixture.containerizer.launch(fixture.of("a", command));
+    assert_eq!(fixture.finish("a").await, Exit::Code(1));
+    let stderr = fixture.read("a", "stderr");
+    assert!(stderr.starts_with("Failed to execute '/no/such/program': No such file"), "{stderr}");
+    fixture.containerizer.launch(fixture.of("b", CommandInfo::default()));
+    assert_eq!(fixture.finish("b").await, Exit::Code(1));
+    assert_eq!(fixture.read("b", "stderr"), "the command has no value\n");
+}
+
+#[tokio::test]
+async fn runs_as_another_user() {
+    if !is_root() {
+        eprintln!("skipped: only root can run as another user");
+        return;
+    }
+    let mut fixture = Fixture::new();
+    let file = fixture.top.path().join("secret");
+    fs::write(&file, "x").unwrap();
+    fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    let mut launch = fixture.of("a", shell("id -un; touch mine; cat ../../secret"));
+    launch.user = Some("nobody".to_owned());
+    fixture.containerizer.launch(launch.clone());
+    assert_eq!(fixture.finish("a").await, Exit::Code(1));
+    assert_eq!(fixture.read("a", "stdout"), "nobody\n");
+    let owner = |name: &str| fs::metadata(fixture.sandbox("a").join(name)).unwrap().uid();
+    assert!(owner(".") != 0 && owner(".") == owner("mine") && owner(".") == owner("stdout"));
+    // Nor does the fetcher bring what the user may not read.
+    launch.container = id("b");
+    launch.directory = fixture.sandbox("b");
+    launch.command.uris = vec![uri(file.to_str().unwrap())];
+    let message = fixture.failure(launch).await;
+    assert!(message.ends_with("exited with status 1"), "{message}");
+    assert!(fixture.read("b", "stderr").contains("Permission denied"));
+}
+
+#[tokio::test]
+async fn fetches_first() {
+    let mut fixture = Fixture::new();
+    let script = fixture.top.path().join("script");
+    fs::write(&script, "echo fetched\n").unwrap();
+    let mut command = shell("sh ./script; sh ./other/name");
+    let renamed = Uri { output_file: Some("other/name".to_owned()), ..uri(script.to_str().unwrap()) };
+    command.uris = vec![uri(script.to_str().unwrap()), renamed];
+    fixture.containerizer.launch(fixture.of("a", command));
+    assert_eq!(fixture.finish("a").await, Exit::Code(0));
+    assert_eq!(fixture.read("a", "stdout"), "fetched\nfetched\n");
+    let stderr = fixture.read("a", "stderr");
+    for text in ["Fetching URI '", "Copying resource from", "Successfully fetched all URIs into"] {
+        assert!(stderr.contains(text), "{stderr}");
+    }
+}
+
+#[tokio::test]
+async fn a_failed_launch_says_why() {
+    let mut fixture = Fixture::new();
+    let mut launch = fixture.of("a", shell("true"));
+    launch.command.uris = vec![uri("/no/such/file")];
+    let message = fixture.failure(launch.clone()).await;
+    let expected =
+        "Failed to launch container: Failed to fetch all URIs for container 'a': exited with status 1";
+    assert_eq!(message, expected);
+    let stderr = fixture.read("a", "stderr");
+    assert!(stderr.contains("Failed to fetch '/no/such/file': Failed to open '/no/such/file'"), "{stderr}");
+
+    launch.command.uris = vec![uri("hdfs://h/a")];
+    assert!(fixture.failure(launch.clone()).await.contains("need the Hadoop client"));
+    launch.command.uris = vec![Uri { output_file: Some("../out".to_owned()), ..uri("/etc/hosts") }];
+    assert!(fixture.failure(launch.clone()).await.contains("must be within the sandbox"));
+    launch.command.uris.clear();
+    launch.user = Some("no-such-user".to_owned());
+    let message = fixture.failure(launch.clone()).await;
+    assert_eq!(message, "Failed to launch container: No such user 'no-such-user'");
+    launch.user = None;
+    launch.directory = "/proc/no/sandbox".into();
+    assert!(fixture.failure(launch).await.starts_with("Failed to launch container: Failed to create"));
+}
+
+#[tokio::test]
+async fn a_container_is_there_once() {
+    let mut fixture = Fixture::new();
+    let launch = fixture.of("a", shell("sleep 1000"));
+    fixture.containerizer.launch(launch.clone());
+    assert!(matches!(fixture.next().await, Report::Launched { .. }));
+    assert_eq!(fixture.failure(launch).await, "Container 'a' already started");
+    fixture.containerizer.destroy(&id("a"));
+    assert_eq!(fixture.next().await, Report::Terminated { container: id("a"), exit: Exit::Destroyed });
+    fixture.containerizer.destroy(&id("a"));
+}
+
+/// A child in a session of its own whose parent is gone: the way that daemons go.
+const DAEMON: &str = "(setsid sh -c 'trap \"\" TERM HUP; echo $$; exec sleep 1000' & ); ";
+
+#[tokio::test]
+async fn destroys_all_that_came_out_of_it() {
+    let mut fixture = Fixture::new();
+    let line = format!("trap '' TERM; {DAEMON} {DAEMON} sleep 1000 & echo $!; wait; wait");
+    fixture.containerizer.launch(fixture.of("a", shell(&line)));
+    assert!(matches!(fixture.next().await, Report::Launched { .. }));
+    let pids = fixture.lines("a", "stdout", 3).await;
+    assert!(pids.iter().all(|pid| lives(pid)));
+    fixture.containerizer.destroy(&id("a"));
+    assert_eq!(fixture.next().await, Report::Terminated { container: id("a"), exit: Exit::Destroyed });
+    assert!(!pids.iter().any(|pid| lives(pid)), "{pids:?}");
+}
+
+#[tokio::test]
+async fn leaves_nothing_when_the_command_ends() {
+    let mut fixture = Fixture::new();
+    let line = format!("{DAEMON} while [ $(wc -l < stdout) -lt 1 ]; do :; done; exit 7");
+    assert_eq!(fixture.run("a", &line).await, Exit::Code(7));
+    let pids = fixture.lines("a", "stdout", 1).await;
+    assert!(!pids.iter().any(|pid| lives(pid)), "{pids:?}");
+}
+
+#[tokio::test]
+async fn survives_the_loss_of_the_supervisor() {
+    let mut fixture = Fixture::new();
+    fixture.containerizer.launch(fixture.of("a", shell(&format!("{DAEMON} sleep 1000"))));
+    let Report::Launched { pid, .. } = fixture.next().await else { panic!("not launched") };
+    let pids = fixture.lines("a", "stdout", 1).await;
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid as i32), nix::sys::signal::Signal::SIGKILL)
+        .unwrap();
+    assert_eq!(fixture.next().await, Report::Terminated { container: id("a"), exit: Exit::Signal(9) });
+    let deadline = Instant::now() + PATIENCE;
+    while pids.iter().any(|pid| lives(pid)) {
+        assert!(Instant::now() < deadline, "{pids:?} live");
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn destroys_while_fetching() {
+    let mut fixture = Fixture::new();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut command = shell("true");
+    command.uris = vec![uri(&format!("http://{}/slow", listener.local_addr().unwrap()))];
+    fixture.containerizer.launch(fixture.of("a", command));
+    // Once it has connected it waits for an answer that never comes.
+    let (_stream, _) = tokio::task::spawn_blocking(move || listener.accept()).await.unwrap().unwrap();
+    fixture.containerizer.destroy(&id("a"));
+    assert_eq!(fixture.next().await, Report::Terminated { container: id("a"), exit: Exit::Destroyed });
+}
+
+#[tokio::test]
+async fn measures_what_runs() {
+    let mut fixture = Fixture::new();
+    let line = "i=0; while [ $i -lt 50000 ]; do i=$((i+1)); done; echo done; sleep 1000 & wait";
+    fixture.containerizer.launch(fixture.of("a", shell(line)));
+    assert!(matches!(fixture.next().await, Report::Launched { .. }));
+    fixture.lines("a", "stdout", 1).await;
+    let usage = fixture.containerizer.usage(vec![id("a"), id("unknown")]).await;
+    assert_eq!(usage.len(), 1);
+    let statistics = &usage[0].1;
+    assert!(usage[0].0 == id("a") && statistics.timestamp > 1.0e9);
+    assert!(statistics.mem_rss_bytes() > 100_000 && statistics.processes() >= 1, "{statistics:?}");
+    assert!(statistics.cpus_user_time_secs() + statistics.cpus_system_time_secs() > 0.0, "{statistics:?}");
+    fixture.containerizer.destroy(&id("a"));
+    fixture.next().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_at_once() {
+    const COUNT: usize = 100;
+    let mut fixture = Fixture::new();
+    for index in 0..COUNT {
+        fixture.containerizer.launch(fixture.of(&format!("c{index}"), shell("sleep 1000")));
+    }
+    for _ in 0..COUNT {
+        assert!(matches!(fixture.next().await, Report::Launched { .. }));
+    }
+    for index in 0..COUNT {
+        fixture.containerizer.destroy(&id(&format!("c{index}")));
+    }
+    for _ in 0..COUNT {
+        assert!(matches!(fixture.next().await, Report::Terminated { exit: Exit::Destroyed, .. }));
+    }
+    assert!(Path::new(&fixture.sandbox("c0")).is_dir());
+}
