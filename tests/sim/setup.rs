@@ -1,0 +1,72 @@
+//! How the cores are made for a world.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use mesos::agent;
+use mesos::alloc::{Allocator, Options};
+use mesos::base::time::Time;
+use mesos::base::upid::Upid;
+use mesos::master;
+use mesos::proto::{AgentInfo, MasterInfo};
+use mesos::registry::Registry;
+
+use crate::scheduler::scalar;
+use crate::world::master_address;
+
+/// What each agent has.
+pub const CPUS: f64 = 8.0;
+const MEM: f64 = 4096.0;
+
+/// A leading master that has read the registry. Each life has an id of its own.
+pub fn master(life: u64, registry: &Registry, now: Time) -> (master::core::State, master::core::Effects) {
+    let flags = master::flags::Flags::for_tests();
+    let info = MasterInfo {
+        id: format!("master-{life}"),
+        ip: u32::from_le_bytes([10, 0, 0, 1]),
+        port: 5050,
+        pid: Some(Upid::new("master", master_address()).to_string()),
+        hostname: Some("master".to_owned()),
+        version: Some("1.11.0".to_owned()),
+        ..MasterInfo::default()
+    };
+    let mut effects = vec![];
+    let state = master::core::State::new(Arc::new(flags), info, registry, now, now, &mut effects);
+    (state, effects)
+}
+
+pub fn allocator(seed: u64) -> Allocator {
+    Allocator::new(Options { seed, ..Options::default() })
+}
+
+/// An agent that has not met a master.
+pub fn agent(
+    index: usize,
+    life: u64,
+    address: SocketAddr,
+    now: Time,
+) -> (agent::core::State, agent::core::Effects) {
+    let config = agent::core::state::Config {
+        pid: Upid::new("slave(1)", address),
+        work_dir: format!("/agent{index}").into(),
+        binary: "/mesos".into(),
+        launcher_dir: String::new(),
+        switch_user: false,
+        registration_backoff: Duration::from_secs(1),
+        executor_registration_timeout: Duration::from_secs(60),
+        executor_reregistration_timeout: Duration::from_secs(2),
+        executor_shutdown_grace_period: Duration::from_secs(5),
+        recovery_timeout: Duration::from_secs(900),
+        executor_environment: BTreeMap::new(),
+        max_completed_executors_per_framework: 10,
+    };
+    let info = AgentInfo {
+        hostname: format!("agent{index}"),
+        port: Some(5051),
+        resources: vec![scalar("cpus", CPUS), scalar("mem", MEM)],
+        ..AgentInfo::default()
+    };
+    (agent::core::State::new(config, info, now, life * 1000 + index as u64), vec![])
+}
