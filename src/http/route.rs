@@ -99,19 +99,25 @@ impl Routes {
     ///
     /// The row's methods are checked before, so `any` does. A path bound twice is a fault of ours.
     pub fn add(&mut self, process: &str, endpoint: &Endpoint, handler: MethodRouter) {
-        self.add_at(process, endpoint.path, endpoint, handler.clone());
+        self.add_path(process, endpoint.path, endpoint, handler.clone());
         if endpoint.json {
-            self.add_at(process, &format!("{}.json", endpoint.path), endpoint, handler);
+            self.add_path(process, &format!("{}.json", endpoint.path), endpoint, handler);
         }
     }
 
-    fn add_at(&mut self, process: &str, path: &str, endpoint: &Endpoint, handler: MethodRouter) {
+    /// Binds a row at another path than its own: one that is known only at run time.
+    pub fn add_path(&mut self, process: &str, path: &str, endpoint: &Endpoint, handler: MethodRouter) {
         let name = path.trim_matches('/').to_owned();
         let route = route(process, &name);
         let paths = self.table.entry(process.to_owned()).or_default();
         let before = paths.insert(name, *endpoint);
         assert!(before.is_none(), "endpoint {route} is bound twice");
         self.router = std::mem::take(&mut self.router).route(&route, handler);
+    }
+
+    /// Whether what names no process goes to this one.
+    pub fn delegates_to(&self, process: &str) -> bool {
+        self.delegate.as_deref() == Some(process)
     }
 
     /// Adds every endpoint of another table, as `mesos local` does with those of its roles.

@@ -8,7 +8,8 @@
 //!    `slave-observer(1)`, `slave-observer(2)`…. An inbox is a function that decodes an
 //!    [`server::IncomingMessage`] and queues it; it runs in the connection's task, in the order sent, and
 //!    off the async threads when the body is large. It must not wait.
-//! 3. [`crate::http::route::Routes`] holds the ordinary endpoints; [`server::serve`] accepts for ever.
+//! 3. [`crate::http::route::Routes`] holds the ordinary endpoints: the role's own, and those of `files`,
+//!    `metrics`, `logging::toggle`, [`system`] and, last, [`help`]. [`server::serve`] accepts for ever.
 //! 4. [`link::Links`] sends. `send` never waits and never fails; `link` asks to be told, once, when the
 //!    connection to that address ends ([`link::Exited`] on the receiver that came with the handle).
 //!    Each role makes its own `Links`, also when several share a process.
@@ -25,8 +26,10 @@ pub mod clock;
 pub mod connection;
 pub mod frame;
 pub mod gzip;
+pub mod help;
 pub mod link;
 pub mod server;
+pub mod system;
 
 #[cfg(test)]
 mod tests;
