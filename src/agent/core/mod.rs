@@ -2,9 +2,23 @@
 //!
 //! Absent on purpose: sockets, clocks, disks, processes. `handle` routes an event to the file that owns it
 //! and does nothing else. Start at `registration.rs`; a task then goes through `tasks.rs`, `executors.rs`
-//! and `updates.rs`.
+//! and `statuses.rs`.
 
+mod calls;
+mod command;
+mod environment;
+mod executors;
+mod frameworks;
+pub mod invariants;
+mod messages;
+mod registration;
 pub mod state;
+mod statuses;
+mod subscribe;
+mod tasks;
+#[cfg(test)]
+mod tests;
+mod v0;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -13,7 +27,8 @@ use crate::agent::containerizer::{Launch, Report};
 use crate::base::time::Time;
 use crate::base::upid::Upid;
 use crate::proto::message::Message;
-use crate::proto::{ContainerId, ExecutorId, FrameworkId, TaskId, executor};
+use crate::proto::{ContainerId, FrameworkId, TaskId, executor};
+use state::State;
 
 /// An executor's event stream over HTTP; the shell makes it up.
 pub type StreamId = Arc<str>;
@@ -58,14 +73,16 @@ pub enum Event {
 /// What the core wants to be woken for. Never cancelled: a handler recognises a stale one by its number.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Timer {
+    /// The connection to the leader ended: who leads now?
+    Detect { number: u64 },
     /// The next registration attempt.
     Register { number: u64 },
     /// The master has not pinged for too long.
     Ping { number: u64 },
     /// `--executor_registration_timeout`, from the container's launch.
-    ExecutorRegistration { framework: FrameworkId, executor: ExecutorId, container: ContainerId },
+    ExecutorRegistration { container: ContainerId },
     /// `--executor_shutdown_grace_period`, from the SHUTDOWN event.
-    ExecutorShutdown { framework: FrameworkId, executor: ExecutorId, container: ContainerId },
+    ExecutorShutdown { container: ContainerId },
     /// A status update went unacknowledged.
     Retry { framework: FrameworkId, task: TaskId, number: u64 },
     /// A HEARTBEAT to a subscribed executor is due.
@@ -112,4 +129,36 @@ pub enum Answer {
     NotImplemented(String),
     /// 503: try again later.
     Unavailable(String),
+}
+
+impl State {
+    /// The one way in. Calls are made in the order of events, with a `now` that never goes back.
+    pub fn handle(&mut self, now: Time, event: Event, out: &mut Effects) {
+        match event {
+            Event::LeaderSeen(leader) => self.leader_seen(now, leader, out),
+            Event::Message { from, peer, message } => self.message(now, &from, peer, *message, out),
+            Event::Exited(address) => self.exited(now, address, out),
+            Event::Subscribe { reply, stream, call } => self.subscribe(now, reply, stream, *call, out),
+            Event::Call { reply, call } => self.call(now, reply, *call, out),
+            Event::StreamClosed(stream) => self.stream_closed(&stream),
+            Event::Report(report) => self.report(now, report, out),
+            Event::Timer(timer) => self.timer(now, timer, out),
+            Event::Shutdown(why) => self.leave(now, why, out),
+        }
+    }
+
+    fn timer(&mut self, now: Time, timer: Timer, out: &mut Effects) {
+        match timer {
+            Timer::Detect { number } => self.detect_again(number, out),
+            Timer::Register { number } => self.register(now, number, out),
+            Timer::Ping { number } => self.ping_timeout(number, out),
+            Timer::ExecutorRegistration { container } => self.registration_timeout(&container, out),
+            Timer::ExecutorShutdown { container } => self.shutdown_timeout(&container, out),
+            Timer::Retry { framework, task, number } => {
+                let forward = self.updates.retry(now, &framework, &task, number);
+                self.forward(forward, out);
+            }
+            Timer::Heartbeat { stream } => self.heartbeat(now, stream, out),
+        }
+    }
 }

@@ -1,21 +1,43 @@
 //! What the agent knows. Views read clones of `Node`: its maps share their nodes, so a clone costs the same
 //! at one task and at ten thousand, and a reader never holds up the core.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use imbl::{OrdMap, Vector};
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::{Rng, SeedableRng};
 
 use super::{Leader, StreamId};
+use crate::agent::updates::Updates;
 use crate::base::time::Time;
 use crate::base::upid::Upid;
 use crate::proto::{
-    AgentInfo, ContainerId, ExecutorId, ExecutorInfo, FrameworkId, FrameworkInfo, Task, TaskGroupInfo,
-    TaskId, TaskInfo, TaskState, Uuid,
+    AgentId, AgentInfo, ContainerId, ExecutorId, ExecutorInfo, FrameworkId, FrameworkInfo, KillPolicy, Task,
+    TaskGroupInfo, TaskId, TaskInfo, TaskState, framework_info, task_status,
 };
+
+/// Source: `MAX_COMPLETED_FRAMEWORKS`, slave/constants.hpp 1.11.
+pub const MAX_COMPLETED_FRAMEWORKS: usize = 50;
+
+/// Source: `MAX_COMPLETED_TASKS_PER_EXECUTOR`, slave/constants.hpp 1.11.
+pub const MAX_COMPLETED_TASKS_PER_EXECUTOR: usize = 200;
+
+/// The agent: what views may show, and what only the core needs.
+#[derive(Clone, Debug)]
+pub struct State {
+    pub node: Node,
+    pub(super) registration: Registration,
+    pub(super) updates: Updates,
+    /// Containers that are not known to be gone.
+    pub(super) containers: BTreeMap<ContainerId, (FrameworkId, ExecutorId)>,
+    /// Streams that executors are reached by.
+    pub(super) streams: BTreeMap<StreamId, (FrameworkId, ExecutorId)>,
+    rng: ChaCha8Rng,
+}
 
 /// What the flags, the machine and the shell decide once.
 #[derive(Clone, Debug)]
@@ -26,18 +48,16 @@ pub struct Config {
     pub work_dir: PathBuf,
     /// The `mesos` binary, for the executors we ship.
     pub binary: PathBuf,
-    /// `--launcher_dir`; on the `PATH` of no executor, but named in its environment.
+    /// `--launcher_dir`, handed on to those executors.
     pub launcher_dir: String,
     pub switch_user: bool,
-    pub frameworks_home: String,
-    pub hadoop_home: String,
-    pub default_role: String,
     pub registration_backoff: Duration,
     pub executor_registration_timeout: Duration,
+    pub executor_reregistration_timeout: Duration,
     pub executor_shutdown_grace_period: Duration,
     pub recovery_timeout: Duration,
-    pub checkpoint: bool,
-    /// `--executor_environment_variables`; `None`: the agent's own `PATH` and the like.
+    /// What every executor's environment starts from: `--executor_environment_variables` and the agent's
+    /// own `LIBPROCESS_IP`, nothing else of the agent's own.
     pub executor_environment: BTreeMap<String, String>,
     pub max_completed_executors_per_framework: usize,
 }
@@ -51,6 +71,7 @@ pub struct Node {
     pub started: Time,
     pub phase: Phase,
     pub leader: Option<Leader>,
+    /// When a master last said that this agent is registered.
     pub registered: Option<Time>,
     pub frameworks: OrdMap<FrameworkId, Arc<Framework>>,
     /// Oldest first, at most `MAX_COMPLETED_FRAMEWORKS`.
@@ -69,6 +90,22 @@ pub enum Phase {
     Terminating,
 }
 
+/// How far registration is.
+#[derive(Clone, Debug)]
+pub(super) struct Registration {
+    /// Names the timer that counts; older ones are stale.
+    pub number: u64,
+    /// The next attempt follows within this time.
+    pub backoff: Duration,
+    /// How often the leader's connection ended since the agent was last registered.
+    pub losses: u32,
+    /// Names the ping timer that counts.
+    pub ping_number: u64,
+    pub ping_timeout: Duration,
+    /// Changes with every change of what this agent has; a task names the one it was offered.
+    pub resource_version: Bytes,
+}
+
 /// A framework that has work here, or had.
 #[derive(Clone, Debug)]
 pub struct Framework {
@@ -79,6 +116,8 @@ pub struct Framework {
     /// Shutting down: its updates are no longer kept.
     pub terminating: bool,
     pub executors: OrdMap<ExecutorId, Arc<Executor>>,
+    /// Which executor has a task that is queued, launched or terminated.
+    pub tasks: OrdMap<TaskId, ExecutorId>,
     /// Oldest first, at most `--max_completed_executors_per_framework`.
     pub completed_executors: Vector<Arc<Executor>>,
 }
@@ -90,6 +129,8 @@ pub struct Executor {
     pub framework: FrameworkId,
     pub info: Arc<ExecutorInfo>,
     pub container: ContainerId,
+    /// Of the container's first process, once it runs.
+    pub pid: Option<u32>,
     /// The sandbox.
     pub directory: PathBuf,
     /// Made here for a task that brings a command only; the master does not know it.
@@ -102,6 +143,8 @@ pub struct Executor {
     pub queued_groups: Vector<Arc<TaskGroupInfo>>,
     /// Sent to the executor and not known to have ended.
     pub launched_tasks: OrdMap<TaskId, Arc<Task>>,
+    /// Kills that came while the executor was not connected.
+    pub pending_kills: OrdMap<TaskId, Option<KillPolicy>>,
     /// Ended, and not all of their updates acknowledged.
     pub terminated_tasks: OrdMap<TaskId, Arc<Task>>,
     /// Oldest first, at most `MAX_COMPLETED_TASKS_PER_EXECUTOR`.
@@ -134,10 +177,9 @@ pub enum Connection {
 /// What is said of an executor's live tasks when its container ends.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Termination {
-    /// `None`: it depends on the kind of executor.
-    pub state: Option<TaskState>,
-    pub reason: Option<crate::proto::task_status::Reason>,
-    pub message: Option<String>,
+    pub state: TaskState,
+    pub reason: task_status::Reason,
+    pub message: String,
 }
 
 /// What `/metrics/snapshot` and `/state` count.
@@ -145,7 +187,7 @@ pub struct Termination {
 pub struct Counters {
     /// Terminal updates by state, since start.
     pub tasks_by_end: BTreeMap<TaskState, u64>,
-    /// Tasks that were given to us, and tasks that ran, for 0.15's `staged_tasks` and `started_tasks`.
+    /// Tasks given to us, and tasks sent to their executors: 0.15's `staged_tasks` and `started_tasks`.
     pub staged_tasks: u64,
     pub started_tasks: u64,
     pub valid_status_updates: u64,
@@ -153,6 +195,132 @@ pub struct Counters {
     pub valid_framework_messages: u64,
     pub invalid_framework_messages: u64,
     pub executors_terminated: u64,
-    pub executors_preempted: u64,
     pub container_launch_errors: u64,
+}
+
+impl State {
+    /// An agent that has not met a master. `seed` decides every random choice: ids, back-offs.
+    pub fn new(config: Config, info: AgentInfo, now: Time, seed: u64) -> State {
+        let mut state = State {
+            registration: Registration {
+                number: 0,
+                backoff: config.registration_backoff,
+                losses: 0,
+                ping_number: 0,
+                ping_timeout: super::registration::PING_TIMEOUT,
+                resource_version: Bytes::new(),
+            },
+            node: Node {
+                config: Arc::new(config),
+                info: Arc::new(info),
+                started: now,
+                phase: Phase::Disconnected,
+                leader: None,
+                registered: None,
+                frameworks: OrdMap::new(),
+                completed_frameworks: Vector::new(),
+                counters: Counters::default(),
+            },
+            updates: Updates::paused(),
+            containers: BTreeMap::new(),
+            streams: BTreeMap::new(),
+            rng: ChaCha8Rng::seed_from_u64(seed),
+        };
+        state.registration.resource_version = state.uuid_bytes();
+        state
+    }
+
+    /// A random duration from zero to `most`.
+    pub(super) fn random(&mut self, most: Duration) -> Duration {
+        let nanos = u64::try_from(most.as_nanos()).unwrap_or(u64::MAX);
+        Duration::from_nanos(self.rng.next_u64() % nanos.saturating_add(1).max(1))
+    }
+
+    pub(super) fn uuid(&mut self) -> uuid::Uuid {
+        let mut bytes = [0; 16];
+        self.rng.fill_bytes(&mut bytes);
+        uuid::Builder::from_random_bytes(bytes).into_uuid()
+    }
+
+    pub(super) fn uuid_bytes(&mut self) -> Bytes {
+        Bytes::copy_from_slice(self.uuid().as_bytes())
+    }
+}
+
+impl Node {
+    /// Empty before the first registration.
+    pub fn id(&self) -> AgentId {
+        self.info.id.clone().unwrap_or_default()
+    }
+
+    pub fn framework(&self, id: &FrameworkId) -> Option<&Framework> {
+        self.frameworks.get(id).map(|framework| &**framework)
+    }
+
+    pub fn executor(&self, framework: &FrameworkId, id: &ExecutorId) -> Option<&Executor> {
+        self.framework(framework)?.executors.get(id).map(|executor| &**executor)
+    }
+
+    /// The executor that has a task which is queued, launched or terminated.
+    pub fn executor_of(&self, framework: &FrameworkId, task: &TaskId) -> Option<&Executor> {
+        let framework = self.framework(framework)?;
+        framework.executors.get(framework.tasks.get(task)?).map(|executor| &**executor)
+    }
+
+    pub(super) fn framework_mut(&mut self, id: &FrameworkId) -> Option<&mut Framework> {
+        self.frameworks.get_mut(id).map(Arc::make_mut)
+    }
+
+    pub(super) fn executor_mut(&mut self, framework: &FrameworkId, id: &ExecutorId) -> Option<&mut Executor> {
+        self.framework_mut(framework)?.executors.get_mut(id).map(Arc::make_mut)
+    }
+}
+
+impl Framework {
+    pub fn is_partition_aware(&self) -> bool {
+        is_partition_aware(&self.info)
+    }
+}
+
+/// Whether the framework tells apart the ways in which a task can be lost.
+pub fn is_partition_aware(info: &FrameworkInfo) -> bool {
+    let wanted = Some(framework_info::capability::Type::PartitionAware as i32);
+    info.capabilities.iter().any(|capability| capability.r#type == wanted)
+}
+
+impl Executor {
+    /// Whether any of its tasks has something left to say.
+    pub fn has_incomplete_tasks(&self) -> bool {
+        !self.queued_tasks.is_empty() || !self.launched_tasks.is_empty() || !self.terminated_tasks.is_empty()
+    }
+
+    /// Whether it ever got a task, as far as its tasks still tell.
+    /// Source: `Executor::everSentTask`, slave.cpp 1.11.
+    pub fn ever_sent_task(&self) -> bool {
+        let by_executor = Some(task_status::Source::Executor as i32);
+        let said = |task: &Arc<Task>| task.statuses.iter().any(|status| status.source == by_executor);
+        !self.launched_tasks.is_empty()
+            || self.terminated_tasks.values().any(said)
+            || self.completed_tasks.iter().any(said)
+    }
+
+    pub fn is_queued(&self, task: &TaskId) -> bool {
+        self.queued_tasks.iter().any(|queued| queued.task_id == *task)
+    }
+
+    /// The tasks of a queued group that this task belongs to.
+    pub fn queued_group(&self, task: &TaskId) -> Option<&Arc<TaskGroupInfo>> {
+        self.queued_groups.iter().find(|group| group.tasks.iter().any(|member| member.task_id == *task))
+    }
+
+    /// Takes a task out of the queue, and its group once none of it is left there.
+    pub(super) fn dequeue(&mut self, task: &TaskId) -> Option<Arc<TaskInfo>> {
+        let at = self.queued_tasks.iter().position(|queued| queued.task_id == *task)?;
+        let dequeued = self.queued_tasks.remove(at);
+        let queued = &self.queued_tasks;
+        self.queued_groups.retain(|group| {
+            group.tasks.iter().any(|member| queued.iter().any(|task| task.task_id == member.task_id))
+        });
+        Some(dequeued)
+    }
 }

@@ -1,0 +1,82 @@
+//! The only place that spells the work_dir.
+//!
+//! ```text
+//! <work_dir>/slaves/<agent>/frameworks/<framework>/executors/<executor>/runs/<container>
+//!                                                                      /runs/latest -> <container>
+//! ```
+//!
+//! Source: slave/paths.hpp 1.11.
+
+use std::path::{Path, PathBuf};
+
+use crate::proto::{AgentId, ContainerId, ExecutorId, FrameworkId};
+
+/// The longest name that a directory may have.
+const NAME_MAX: usize = 255;
+
+/// Where all runs of an executor are.
+pub fn executor(work_dir: &Path, agent: &AgentId, framework: &FrameworkId, executor: &ExecutorId) -> PathBuf {
+    let mut path = work_dir.join("slaves");
+    path.push(&agent.value);
+    path.push("frameworks");
+    path.push(&framework.value);
+    path.push("executors");
+    path.push(&executor.value);
+    path
+}
+
+/// The sandbox of one run.
+pub fn sandbox(
+    work_dir: &Path,
+    agent: &AgentId,
+    framework: &FrameworkId,
+    executor_id: &ExecutorId,
+    container: &ContainerId,
+) -> PathBuf {
+    executor(work_dir, agent, framework, executor_id).join("runs").join(&container.value)
+}
+
+/// The link to the newest run's sandbox, beside it.
+pub fn latest(sandbox: &Path) -> PathBuf {
+    sandbox.with_file_name("latest")
+}
+
+/// What files/browse and the like call an executor's newest sandbox.
+pub fn virtual_latest(framework: &FrameworkId, executor: &ExecutorId) -> String {
+    format!("/frameworks/{}/executors/{}/runs/latest", framework.value, executor.value)
+}
+
+/// What files/browse calls the agent's log.
+pub const VIRTUAL_LOG: &str = "/slave/log";
+
+/// Whether an id can name a directory without naming another one.
+pub fn is_name(id: &str) -> bool {
+    !id.is_empty()
+        && id.len() <= NAME_MAX
+        && id != "."
+        && id != ".."
+        && !id.chars().any(|c| c == '/' || c.is_control())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sandboxes_have_their_places() {
+        let container = ContainerId { value: "c".to_owned(), parent: None };
+        let path = sandbox(Path::new("/w"), &"a".into(), &"f".into(), &"e".into(), &container);
+        assert_eq!(path, Path::new("/w/slaves/a/frameworks/f/executors/e/runs/c"));
+        assert_eq!(latest(&path), Path::new("/w/slaves/a/frameworks/f/executors/e/runs/latest"));
+    }
+
+    #[test]
+    fn ids_that_leave_their_directory_are_no_names() {
+        for id in ["", ".", "..", "a/b", "/", "a\0b", "a\nb", &"x".repeat(256)] {
+            assert!(!is_name(id), "{id:?}");
+        }
+        for id in ["a", "...", "a b", "ct:1:2", "\u{e4}"] {
+            assert!(is_name(id), "{id:?}");
+        }
+    }
+}
