@@ -11,17 +11,14 @@
 //! Start reading at `cmd/master.rs`, then `master/run.rs`, then `master/core/mod.rs`.
 
 pub mod agent;
+pub mod alloc;
 pub mod base;
 pub mod cmd;
 pub mod files;
 pub mod flags;
 pub mod http;
 pub mod logging;
-// The whole of `master` once all that its core uses is there.
-pub mod master {
-    pub mod flags;
-    pub mod validate;
-}
+pub mod master;
 pub mod metrics;
 pub mod posix;
 pub mod process;

@@ -3,7 +3,25 @@
 //! Absent on purpose: sockets, clocks, disks. `handle` routes an event to the file that owns it and does
 //! nothing else. Start at `agents.rs`.
 
+mod accept;
+mod agents;
+mod books;
+mod drivers;
+mod frameworks;
+mod invariants;
+mod liveness;
+mod offers;
+mod reconcile;
+mod removal;
+mod reregister;
+mod schedulers;
 pub mod state;
+mod tasks;
+mod tell;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -12,8 +30,12 @@ use crate::alloc;
 use crate::base::time::Time;
 use crate::base::upid::Upid;
 use crate::proto::message::Message;
+use crate::proto::internal::{RegisterSlaveMessage, ReregisterSlaveMessage};
 use crate::proto::{AgentId, FrameworkId, OfferId, scheduler};
 use crate::registry;
+
+pub use books::State;
+pub use invariants::check;
 
 /// A subscriber's event stream over HTTP; also the `Mesos-Stream-Id`.
 pub type StreamId = Arc<str>;
@@ -130,3 +152,64 @@ pub enum Answer {
     /// 503: not now, ask again.
     Unavailable(String),
 }
+
+/// The one way in: what happened, and what is to be done about it.
+pub fn handle(state: &mut State, event: Event, now: Time, out: &mut Effects) {
+    match event {
+        Event::Message { from, peer, to, message } => {
+            if to.starts_with(OBSERVER) {
+                state.observed(&from, peer, &to, &message);
+            } else {
+                state.message(from, peer, *message, now, out);
+            }
+        }
+        Event::Exited(address) => {
+            state.agents_exited(address, now, out);
+            state.drivers_exited(address, now, out);
+        }
+        Event::Subscribe { reply, stream, call } => state.subscribe_stream(reply, stream, *call, now, out),
+        Event::Call { reply, stream, call } => state.stream_call(reply, stream, *call, now, out),
+        Event::StreamClosed(stream) => state.stream_closed(&stream, now, out),
+        Event::Operate { reply, operation: Operate::Teardown(framework) } => {
+            state.operator_teardown(reply, &framework, now, out);
+        }
+        Event::Operate { reply, operation: Operate::MarkAgentGone(agent) } => {
+            state.mark_gone(reply, agent, now, out);
+        }
+        Event::Granted(grants) => state.granted(grants, now, out),
+        Event::Stored { then, done } => stored(state, then, done, now, out),
+        Event::Whitelist(hosts) => out.push(Effect::Alloc(alloc::Call::Whitelist(hosts))),
+        Event::Timer(timer) => woken(state, timer, now, out),
+    }
+}
+
+fn stored(state: &mut State, then: Then, done: registry::Outcome, now: Time, out: &mut Effects) {
+    match then {
+        Then::Admitted { from, registration } => state.admitted(from, *registration, done, now, out),
+        Then::Readmitted { from, registration } => state.readmitted(from, *registration, now, out),
+        Then::Updated { from, registration } => state.updated(from, *registration, now, out),
+        Then::Unreachable { agent, at, why } => state.unreachable(&agent, at, &why, now, out),
+        Then::Removed { agent, why } => state.removed(&agent, &why, now, out),
+        Then::Gone { agent, at, reply } => state.gone(&agent, at, reply, now, out),
+        Then::Pruned { unreachable, gone } => state.pruned(&unreachable, &gone),
+    }
+}
+
+fn woken(state: &mut State, timer: Timer, now: Time, out: &mut Effects) {
+    match timer {
+        Timer::Allocate => {
+            out.push(Effect::Alloc(alloc::Call::Tick));
+            out.push(Effect::Wake { at: now + state.flags.allocation_interval, timer: Timer::Allocate });
+        }
+        Timer::Ping { agent, number } => state.ping_due(&agent, number, now, out),
+        Timer::Reregister { agent, number } => state.reregister_late(&agent, number, now, out),
+        Timer::Failover { framework, number } => state.failover_late(&framework, number, now, out),
+        Timer::Offer(offer) => state.rescind(&offer, out),
+        Timer::Heartbeat { framework, stream } => state.heartbeat(framework, stream, now, out),
+        Timer::Prune => state.prune(now, out),
+        Timer::Recovered => state.recovery_over(now, out),
+    }
+}
+
+/// Receivers that pongs go to, before their number in parentheses.
+const OBSERVER: &str = "slave-observer";

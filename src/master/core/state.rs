@@ -4,12 +4,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use bytes::Bytes;
 use imbl::{OrdMap, OrdSet, Vector};
 
 use super::StreamId;
 use crate::alloc::Role;
 use crate::base::time::Time;
 use crate::base::upid::Upid;
+use crate::proto::agent_info::capability::Type as AgentCapability;
+use crate::proto::framework_info::capability::Type as FrameworkCapability;
 use crate::proto::task_status::{Reason as TaskReason, Source as TaskSource};
 use crate::proto::{
     AgentId, AgentInfo, ExecutorId, ExecutorInfo, FrameworkId, FrameworkInfo, MasterInfo, OfferId,
@@ -26,11 +29,32 @@ pub struct Cluster {
     pub agents: OrdMap<AgentId, Arc<Agent>>,
     pub unreachable: OrdMap<AgentId, Time>,
     pub gone: OrdMap<AgentId, Time>,
+    /// In the registry, and not back since this master leads.
+    pub recovered: OrdMap<AgentId, Arc<AgentInfo>>,
     pub frameworks: OrdMap<FrameworkId, Arc<Framework>>,
     /// Oldest first, at most `--max_completed_frameworks`.
     pub completed_frameworks: Vector<Arc<Framework>>,
     pub offers: OrdMap<OfferId, Arc<Offer>>,
     pub counters: Counters,
+}
+
+impl Cluster {
+    pub fn agent(&self, id: &AgentId) -> Option<&Agent> {
+        self.agents.get(id).map(|agent| &**agent)
+    }
+
+    pub fn framework(&self, id: &FrameworkId) -> Option<&Framework> {
+        self.frameworks.get(id).map(|framework| &**framework)
+    }
+
+    /// A task that this agent runs, or ran to an end that is not acknowledged.
+    pub fn task_on(&self, agent: &AgentId, framework: &FrameworkId, task: &TaskId) -> Option<&Arc<Task>> {
+        self.framework(framework)?.tasks.get(task).filter(|task| task.agent == *agent)
+    }
+
+    pub fn is_completed(&self, id: &FrameworkId) -> bool {
+        self.completed_frameworks.iter().any(|framework| framework.id == *id)
+    }
 }
 
 /// An agent that is registered.
@@ -40,7 +64,7 @@ pub struct Agent {
     pub info: Arc<AgentInfo>,
     pub pid: Upid,
     pub version: String,
-    /// Names as `/state` shows them (MULTI_ROLE, …).
+    /// Numbers of `agent_info::capability::Type`, and whatever newer agents have.
     pub capabilities: BTreeSet<i32>,
     pub registered: Time,
     pub reregistered: Option<Time>,
@@ -48,12 +72,40 @@ pub struct Agent {
     /// Offered: connected and not deactivated.
     pub active: bool,
     pub total: Resources,
-    /// Held by tasks and executors, all frameworks together, and by offers.
+    /// Held by tasks and executors, all frameworks together, and by offers; without allocation roles, as `total`.
     pub used: Resources,
     pub offered: Resources,
     pub tasks: OrdSet<(FrameworkId, TaskId)>,
     pub executors: OrdMap<(FrameworkId, ExecutorId), Arc<ExecutorInfo>>,
     pub offers: OrdSet<OfferId>,
+}
+
+impl Agent {
+    pub fn can(&self, capability: AgentCapability) -> bool {
+        self.capabilities.contains(&(capability as i32))
+    }
+
+    /// What of it nobody holds.
+    pub fn free(&self) -> Resources {
+        let mut free = self.total.clone();
+        free -= &self.used;
+        free -= &self.offered;
+        free
+    }
+
+    pub fn tasks_of<'a>(&'a self, framework: &'a FrameworkId) -> impl Iterator<Item = &'a TaskId> {
+        self.tasks
+            .range((framework.clone(), TaskId::default())..)
+            .take_while(move |(of, _)| of == framework)
+            .map(|(_, task)| task)
+    }
+
+    pub fn executors_of<'a>(&'a self, framework: &'a FrameworkId) -> impl Iterator<Item = &'a ExecutorId> {
+        self.executors
+            .range((framework.clone(), ExecutorId::default())..)
+            .take_while(move |((of, _), _)| of == framework)
+            .map(|((_, executor), _)| executor)
+    }
 }
 
 /// A framework, subscribed, waiting for its scheduler to come back, or completed.
@@ -78,9 +130,19 @@ pub struct Framework {
     pub unreachable_tasks: OrdMap<TaskId, Arc<Task>>,
     pub executors: OrdMap<(AgentId, ExecutorId), Arc<ExecutorInfo>>,
     pub offers: OrdSet<OfferId>,
-    /// Held by its tasks and executors; in offers to it.
+    /// Held by its tasks and executors; in offers to it. With allocation roles.
     pub used: Resources,
     pub offered: Resources,
+}
+
+impl Framework {
+    pub fn can(&self, capability: FrameworkCapability) -> bool {
+        self.info.capabilities.iter().any(|has| has.r#type == Some(capability as i32))
+    }
+
+    pub fn is_partition_aware(&self) -> bool {
+        self.can(FrameworkCapability::PartitionAware)
+    }
 }
 
 /// How the scheduler is reached.
@@ -106,10 +168,28 @@ pub struct Task {
     pub resources: Resources,
     /// One per state passed, oldest first, as `/state` shows them.
     pub statuses: Vec<Arc<TaskStatus>>,
-    /// The state and uuid last sent on, until acknowledged.
-    pub update: Option<(TaskState, Vec<u8>)>,
+    /// State and uuid of the last update that went on to the scheduler; waits for its acknowledgement if the
+    /// state is terminal.
+    pub update: Option<(TaskState, Bytes)>,
     /// What few tasks have, kept out of line.
     pub extra: Option<Arc<TaskExtra>>,
+}
+
+impl Task {
+    /// Whether its resources are in use.
+    pub fn holds(&self) -> bool {
+        !is_terminal(self.state) && self.state != TaskState::TaskUnreachable
+    }
+}
+
+/// Source: `protobuf::isTerminalState`, 1.11: unreachable and unknown tasks may come back.
+pub fn is_terminal(state: TaskState) -> bool {
+    use TaskState::*;
+    match state {
+        TaskFinished | TaskFailed | TaskKilled | TaskLost | TaskError | TaskDropped | TaskGone
+        | TaskGoneByOperator => true,
+        TaskStaging | TaskStarting | TaskRunning | TaskKilling | TaskUnreachable | TaskUnknown => false,
+    }
 }
 
 /// The parts of a TaskInfo that only views and peers need, as they came.

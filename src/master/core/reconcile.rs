@@ -1,0 +1,78 @@
+//! RECONCILE: what the master knows of a framework's tasks, told again.
+
+use crate::base::time::Time;
+use crate::proto::scheduler::call;
+use crate::proto::task_status::Reason;
+use crate::proto::{AgentId, FrameworkId, TaskId, TaskState, TaskStatus};
+
+use super::Effects;
+use super::books::State;
+use super::state::{Framework, Task};
+use super::tell::{state_for, status, status_of, time_info, update_event};
+
+impl State {
+    /// No tasks named: all that are known (implicit). Tasks named: an answer for each, but for those whose agent
+    /// may yet come back to this leader. Source: `Master::reconcile`, 1.11.
+    pub(super) fn reconcile(
+        &mut self,
+        id: &FrameworkId,
+        reconcile: &call::Reconcile,
+        now: Time,
+        out: &mut Effects,
+    ) {
+        self.count("messages_reconcile_tasks");
+        let Some(framework) = self.cluster.frameworks.get(id).cloned() else { return };
+        tracing::info!(framework = %id, tasks = reconcile.tasks.len(), "reconciling tasks");
+        if reconcile.tasks.is_empty() {
+            for task in framework.tasks.values() {
+                self.tell(id, update_event(latest(task, now)), out);
+            }
+        }
+        for call::reconcile::Task { task_id, agent_id } in &reconcile.tasks {
+            if let Some(status) = self.reconciled(&framework, task_id, agent_id.as_ref(), now) {
+                self.tell(id, update_event(status), out);
+            }
+        }
+    }
+
+    fn reconciled(
+        &self,
+        framework: &Framework,
+        task: &TaskId,
+        agent: Option<&AgentId>,
+        now: Time,
+    ) -> Option<TaskStatus> {
+        if let Some(task) = framework.tasks.get(task) {
+            return Some(latest(task, now));
+        }
+        let cluster = &self.cluster;
+        let waits = match agent {
+            Some(agent) => cluster.recovered.contains_key(agent),
+            None => !cluster.recovered.is_empty(),
+        };
+        if waits {
+            tracing::info!(framework = %framework.id, %task, "not reconciling task, its agent may come back");
+            return None;
+        }
+        let unreachable = agent.and_then(|agent| cluster.unreachable.get(agent));
+        let (state, message) = if agent.is_some_and(|agent| cluster.agents.contains_key(agent)) {
+            (TaskState::TaskGone, "Reconciliation: Task is unknown to the agent")
+        } else if unreachable.is_some() {
+            (TaskState::TaskUnreachable, "Reconciliation: Task is unreachable")
+        } else if agent.is_some_and(|agent| cluster.gone.contains_key(agent)) {
+            (TaskState::TaskGoneByOperator, "Reconciliation: Task is gone")
+        } else {
+            (TaskState::TaskUnknown, "Reconciliation: Task is unknown")
+        };
+        let state = state_for(framework, state);
+        let mut status = status(task, agent, state, Reason::Reconciliation, message, now);
+        status.unreachable_time = unreachable.map(|at| time_info(*at));
+        Some(status)
+    }
+}
+
+/// The state that the scheduler was last sent, as updates still under way must not be overtaken.
+fn latest(task: &Task, now: Time) -> TaskStatus {
+    let state = task.update.as_ref().map_or(task.state, |(state, _)| *state);
+    status_of(task, state, Reason::Reconciliation, "Reconciliation: Latest task state", now)
+}

@@ -1,0 +1,3 @@
+//! One small case per decision of the core.
+
+mod flow;
