@@ -11,6 +11,12 @@ use super::wire::{Malformed, Reader, Value};
 /// Nesting that prost accepts as well; real messages stay below 20.
 const MAX_DEPTH: usize = 100;
 
+/// What decoding may take: this much, and so many times the bytes that came, and never more than `MOST`. Two bytes
+/// are an empty `Offer.Operation`, which takes 7 kB; a small task of 100 bytes takes 5 kB.
+const ALLOWANCE: usize = 64 << 20;
+const ALLOWANCE_PER_BYTE: usize = 64;
+const MOST: usize = 512 << 20;
+
 /// How many missing fields an error lists.
 const MAX_LISTED: usize = 8;
 
@@ -44,7 +50,8 @@ where
 
 /// The required fields that are not there, the first few of them.
 pub fn missing(table: &table::Message, bytes: &[u8], spelling: Spelling) -> Result<Vec<String>, Malformed> {
-    let mut walk = Walk { spelling, missing: Vec::new() };
+    let allowance = ALLOWANCE.saturating_add(ALLOWANCE_PER_BYTE.saturating_mul(bytes.len())).min(MOST);
+    let mut walk = Walk { spelling, missing: Vec::new(), allowance };
     walk.message(table, bytes, None, 0)?;
     walk.missing.truncate(MAX_LISTED);
     Ok(walk.missing)
@@ -53,6 +60,8 @@ pub fn missing(table: &table::Message, bytes: &[u8], spelling: Spelling) -> Resu
 struct Walk {
     spelling: Spelling,
     missing: Vec<String>,
+    /// Bytes of memory that may still be asked for.
+    allowance: usize,
 }
 
 /// Where a message is, spelled out only if something is missing there.
@@ -83,6 +92,9 @@ impl Walk {
             let Some(index) = table.index_of(number, hint) else { continue };
             hint = index;
             let field = &table.fields[index];
+            if matches!(field.label, Label::Repeated | Label::Map) {
+                self.spend(field.kind, &value)?;
+            }
             match (field.kind, value) {
                 (Kind::Message(inner), Value::Bytes(bytes)) => {
                     seen |= 1 << index;
@@ -109,6 +121,19 @@ impl Walk {
                 at += 1;
             }
         }
+        Ok(())
+    }
+
+    /// Counts one element of a repeated field, or a run of packed ones.
+    fn spend(&mut self, kind: Kind, value: &Value<'_>) -> Result<(), Malformed> {
+        let size = match (kind, value) {
+            (Kind::Message(inner), _) => inner.size,
+            (Kind::String | Kind::Bytes, _) => size_of::<String>().max(size_of::<bytes::Bytes>()),
+            (_, Value::Bytes(packed)) => packed.len().saturating_mul(size_of::<u64>()),
+            _ => size_of::<u64>(),
+        };
+        let rest = self.allowance.checked_sub(size);
+        self.allowance = rest.ok_or(Malformed("it holds more than fits in memory"))?;
         Ok(())
     }
 
@@ -176,6 +201,26 @@ mod tests {
         let bytes = [0x0a, 0x03, 0x0a, 0x01, b't', 0x10, 99];
         let error = decode::<proto::TaskStatus>(&bytes).unwrap_err();
         assert_eq!(error, DecodeError::Missing(vec!["state".into()]));
+    }
+
+    #[test]
+    fn what_swells_in_memory_is_refused() {
+        use crate::proto::scheduler::call;
+        // Empty operations, two bytes each: 7 GB once decoded.
+        let bytes = [0x12, 0x00].repeat(1_000_000);
+        let error = decode::<call::Accept>(&bytes).unwrap_err();
+        assert!(error.to_string().contains("more than fits in memory"), "{error}");
+        assert!(decode::<call::Accept>(&bytes[..10_000]).is_ok());
+        // Real tasks pass, however many.
+        let task = proto::TaskInfo {
+            name: "t".into(),
+            task_id: "task-1".into(),
+            agent_id: "f7c1b0e6-5b1e-4b39-9d0b-7a3f8e3f4a51-S0".into(),
+            resources: vec![proto::Resource { name: "cpus".into(), ..Default::default() }; 2],
+            ..Default::default()
+        };
+        let many = internal::LaunchTasksMessage { tasks: vec![task; 20_000], ..Default::default() };
+        assert!(decode::<internal::LaunchTasksMessage>(&many.encode_to_vec()).is_ok());
     }
 
     #[test]

@@ -1,9 +1,15 @@
 //! What a message looks like, for code that walks any of them (`json`, `check`).
 
+use std::cell::RefCell;
+
+use rustc_hash::FxHashMap;
+
 /// A message: its full name and its fields in the order of their declaration.
 #[derive(Debug)]
 pub struct Message {
     pub name: &'static str,
+    /// Bytes that the decoded message takes, without what it points to.
+    pub size: usize,
     pub fields: &'static [Field],
 }
 
@@ -78,11 +84,20 @@ pub enum Spelling {
 
 /// The table of `M`.
 pub fn of<M: prost::Name>() -> &'static Message {
-    let name = M::full_name();
-    super::tables::ALL
-        .binary_search_by(|table| table.name.cmp(&name))
-        .map(|index| super::tables::ALL[index])
-        .expect("tools/protogen writes a table for every message")
+    use std::any::type_name;
+    thread_local! {
+        // `full_name` allocates, and this is asked for every message.
+        static KNOWN: RefCell<FxHashMap<&'static str, &'static Message>> = RefCell::default();
+    }
+    KNOWN.with_borrow_mut(|known| {
+        *known.entry(type_name::<M>()).or_insert_with(|| {
+            let name = M::full_name();
+            super::tables::ALL
+                .binary_search_by(|table| table.name.cmp(&name))
+                .map(|index| super::tables::ALL[index])
+                .expect("tools/protogen writes a table for every message")
+        })
+    })
 }
 
 impl Message {

@@ -555,63 +555,63 @@ pub static E_INTERNAL__UPDATEOPERATIONSTATUSRECORD__TYPE: Enum = Enum { values: 
     EnumValue { number: 0, names: ["UPDATE", "UPDATE"] },
     EnumValue { number: 1, names: ["ACK", "ACK"] },
 ] };
-pub static M_FRAMEWORKID: Message = Message { name: "mesos.FrameworkID", fields: &[
+pub static M_FRAMEWORKID: Message = Message { name: "mesos.FrameworkID", size: size_of::<super::FrameworkId>(), fields: &[
     Field { number: 1, names: ["value", "value"], kind: Kind::String, label: Label::Required, default: Default::None },
 ] };
-pub static M_OFFERID: Message = Message { name: "mesos.OfferID", fields: &[
+pub static M_OFFERID: Message = Message { name: "mesos.OfferID", size: size_of::<super::OfferId>(), fields: &[
     Field { number: 1, names: ["value", "value"], kind: Kind::String, label: Label::Required, default: Default::None },
 ] };
-pub static M_AGENTID: Message = Message { name: "mesos.AgentID", fields: &[
+pub static M_AGENTID: Message = Message { name: "mesos.AgentID", size: size_of::<super::AgentId>(), fields: &[
     Field { number: 1, names: ["value", "value"], kind: Kind::String, label: Label::Required, default: Default::None },
 ] };
-pub static M_TASKID: Message = Message { name: "mesos.TaskID", fields: &[
+pub static M_TASKID: Message = Message { name: "mesos.TaskID", size: size_of::<super::TaskId>(), fields: &[
     Field { number: 1, names: ["value", "value"], kind: Kind::String, label: Label::Required, default: Default::None },
 ] };
-pub static M_EXECUTORID: Message = Message { name: "mesos.ExecutorID", fields: &[
+pub static M_EXECUTORID: Message = Message { name: "mesos.ExecutorID", size: size_of::<super::ExecutorId>(), fields: &[
     Field { number: 1, names: ["value", "value"], kind: Kind::String, label: Label::Required, default: Default::None },
 ] };
-pub static M_CONTAINERID: Message = Message { name: "mesos.ContainerID", fields: &[
+pub static M_CONTAINERID: Message = Message { name: "mesos.ContainerID", size: size_of::<super::ContainerId>(), fields: &[
     Field { number: 1, names: ["value", "value"], kind: Kind::String, label: Label::Required, default: Default::None },
     Field { number: 2, names: ["parent", "parent"], kind: Kind::Message(&M_CONTAINERID), label: Label::Optional, default: Default::None },
 ] };
-pub static M_RESOURCEPROVIDERID: Message = Message { name: "mesos.ResourceProviderID", fields: &[
+pub static M_RESOURCEPROVIDERID: Message = Message { name: "mesos.ResourceProviderID", size: size_of::<super::ResourceProviderId>(), fields: &[
     Field { number: 1, names: ["value", "value"], kind: Kind::String, label: Label::Required, default: Default::None },
 ] };
-pub static M_OPERATIONID: Message = Message { name: "mesos.OperationID", fields: &[
+pub static M_OPERATIONID: Message = Message { name: "mesos.OperationID", size: size_of::<super::OperationId>(), fields: &[
     Field { number: 1, names: ["value", "value"], kind: Kind::String, label: Label::Required, default: Default::None },
 ] };
-pub static M_TIMEINFO: Message = Message { name: "mesos.TimeInfo", fields: &[
+pub static M_TIMEINFO: Message = Message { name: "mesos.TimeInfo", size: size_of::<super::TimeInfo>(), fields: &[
     Field { number: 1, names: ["nanoseconds", "nanoseconds"], kind: Kind::Int64, label: Label::Required, default: Default::None },
 ] };
-pub static M_DURATIONINFO: Message = Message { name: "mesos.DurationInfo", fields: &[
+pub static M_DURATIONINFO: Message = Message { name: "mesos.DurationInfo", size: size_of::<super::DurationInfo>(), fields: &[
     Field { number: 1, names: ["nanoseconds", "nanoseconds"], kind: Kind::Int64, label: Label::Required, default: Default::None },
 ] };
-pub static M_ADDRESS: Message = Message { name: "mesos.Address", fields: &[
+pub static M_ADDRESS: Message = Message { name: "mesos.Address", size: size_of::<super::Address>(), fields: &[
     Field { number: 1, names: ["hostname", "hostname"], kind: Kind::String, label: Label::Optional, default: Default::None },
     Field { number: 2, names: ["ip", "ip"], kind: Kind::String, label: Label::Optional, default: Default::None },
     Field { number: 3, names: ["port", "port"], kind: Kind::Int32, label: Label::Required, default: Default::None },
 ] };
-pub static M_URL: Message = Message { name: "mesos.URL", fields: &[
+pub static M_URL: Message = Message { name: "mesos.URL", size: size_of::<super::Url>(), fields: &[
     Field { number: 1, names: ["scheme", "scheme"], kind: Kind::String, label: Label::Required, default: Default::None },
     Field { number: 2, names: ["address", "address"], kind: Kind::Message(&M_ADDRESS), label: Label::Required, default: Default::None },
     Field { number: 3, names: ["path", "path"], kind: Kind::String, label: Label::Optional, default: Default::None },
     Field { number: 4, names: ["query", "query"], kind: Kind::Message(&M_PARAMETER), label: Label::Repeated, default: Default::None },
     Field { number: 5, names: ["fragment", "fragment"], kind: Kind::String, label: Label::Optional, default: Default::None },
 ] };
-pub static M_UNAVAILABILITY: Message = Message { name: "mesos.Unavailability", fields: &[
+pub static M_UNAVAILABILITY: Message = Message { name: "mesos.Unavailability", size: size_of::<super::Unavailability>(), fields: &[
     Field { number: 1, names: ["start", "start"], kind: Kind::Message(&M_TIMEINFO), label: Label::Required, default: Default::None },
     Field { number: 2, names: ["duration", "duration"], kind: Kind::Message(&M_DURATIONINFO), label: Label::Optional, default: Default::None },
 ] };
-pub static M_MACHINEID: Message = Message { name: "mesos.MachineID", fields: &[
+pub static M_MACHINEID: Message = Message { name: "mesos.MachineID", size: size_of::<super::MachineId>(), fields: &[
     Field { number: 1, names: ["hostname", "hostname"], kind: Kind::String, label: Label::Optional, default: Default::None },
     Field { number: 2, names: ["ip", "ip"], kind: Kind::String, label: Label::Optional, default: Default::None },
 ] };
-pub static M_MACHINEINFO: Message = Message { name: "mesos.MachineInfo", fields: &[
+pub static M_MACHINEINFO: Message = Message { name: "mesos.MachineInfo", size: size_of::<super::MachineInfo>(), fields: &[
     Field { number: 1, names: ["id", "id"], kind: Kind::Message(&M_MACHINEID), label: Label::Required, default: Default::None },
     Field { number: 2, names: ["mode", "mode"], kind: Kind::Enum(&E_MACHINEINFO__MODE), label: Label::Optional, default: Default::None },
     Field { number: 3, names: ["unavailability", "unavailability"], kind: Kind::Message(&M_UNAVAILABILITY), label: Label::Optional, default: Default::None },
 ] };
-pub static M_FRAMEWORKINFO: Message = Message { name: "mesos.FrameworkInfo", fields: &[
+pub static M_FRAMEWORKINFO: Message = Message { name: "mesos.FrameworkInfo", size: size_of::<super::FrameworkInfo>(), fields: &[
     Field { number: 1, names: ["user", "user"], kind: Kind::String, label: Label::Required, default: Default::None },
     Field { number: 2, names: ["name", "name"], kind: Kind::String, label: Label::Required, default: Default::None },
     Field { number: 3, names: ["id", "id"], kind: Kind::Message(&M_FRAMEWORKID), label: Label::Optional, default: Default::None },
@@ -626,14 +626,14 @@ pub static M_FRAMEWORKINFO: Message = Message { name: "mesos.FrameworkInfo", fie
     Field { number: 11, names: ["labels", "labels"], kind: Kind::Message(&M_LABELS), label: Label::Optional, default: Default::None },
     Field { number: 13, names: ["offer_filters", "offer_filters"], kind: Kind::Message(&M_FRAMEWORKINFO__OFFERFILTERSENTRY), label: Label::Map, default: Default::None },
 ] };
-pub static M_FRAMEWORKINFO__CAPABILITY: Message = Message { name: "mesos.FrameworkInfo.Capability", fields: &[
+pub static M_FRAMEWORKINFO__CAPABILITY: Message = Message { name: "mesos.FrameworkInfo.Capability", size: size_of::<super::framework_info::Capability>(), fields: &[
     Field { number: 1, names: ["type", "type"], kind: Kind::Enum(&E_FRAMEWORKINFO__CAPABILITY__TYPE), label: Label::Optional, default: Default::None },
 ] };
-pub static M_FRAMEWORKINFO__OFFERFILTERSENTRY: Message = Message { name: "mesos.FrameworkInfo.OfferFiltersEntry", fields: &[
+pub static M_FRAMEWORKINFO__OFFERFILTERSENTRY: Message = Message { name: "mesos.FrameworkInfo.OfferFiltersEntry", size: 256, fields: &[
     Field { number: 1, names: ["key", "key"], kind: Kind::String, label: Label::Optional, default: Default::None },
     Field { number: 2, names: ["value", "value"], kind: Kind::Message(&M_OFFERFILTERS), label: Label::Optional, default: Default::None },
 ] };
-pub static M_CHECKINFO: Message = Message { name: "mesos.CheckInfo", fields: &[
+pub static M_CHECKINFO: Message = Message { name: "mesos.CheckInfo", size: size_of::<super::CheckInfo>(), fields: &[
     Field { number: 1, names: ["type", "type"], kind: Kind::Enum(&E_CHECKINFO__TYPE), label: Label::Optional, default: Default::None },
     Field { number: 2, names: ["command", "command"], kind: Kind::Message(&M_CHECKINFO__COMMAND), label: Label::Optional, default: Default::None },
     Field { number: 3, names: ["http", "http"], kind: Kind::Message(&M_CHECKINFO__HTTP), label: Label::Optional, default: Default::None },
@@ -642,17 +642,17 @@ pub static M_CHECKINFO: Message = Message { name: "mesos.CheckInfo", fields: &[
     Field { number: 5, names: ["interval_seconds", "interval_seconds"], kind: Kind::Double, label: Label::Optional, default: Default::Float(10.0) },
     Field { number: 6, names: ["timeout_seconds", "timeout_seconds"], kind: Kind::Double, label: Label::Optional, default: Default::Float(20.0) },
 ] };
-pub static M_CHECKINFO__COMMAND: Message = Message { name: "mesos.CheckInfo.Command", fields: &[
+pub static M_CHECKINFO__COMMAND: Message = Message { name: "mesos.CheckInfo.Command", size: size_of::<super::check_info::Command>(), fields: &[
     Field { number: 1, names: ["command", "command"], kind: Kind::Message(&M_COMMANDINFO), label: Label::Required, default: Default::None },
 ] };
-pub static M_CHECKINFO__HTTP: Message = Message { name: "mesos.CheckInfo.Http", fields: &[
+pub static M_CHECKINFO__HTTP: Message = Message { name: "mesos.CheckInfo.Http", size: size_of::<super::check_info::Http>(), fields: &[
     Field { number: 1, names: ["port", "port"], kind: Kind::Uint32, label: Label::Required, default: Default::None },
     Field { number: 2, names: ["path", "path"], kind: Kind::String, label: Label::Optional, default: Default::None },
 ] };
-pub static M_CHECKINFO__TCP: Message = Message { name: "mesos.CheckInfo.Tcp", fields: &[
+pub static M_CHECKINFO__TCP: Message = Message { name: "mesos.CheckInfo.Tcp", size: size_of::<super::check_info::Tcp>(), fields: &[
     Field { number: 1, names: ["port", "port"], kind: Kind::Uint32, label: Label::Required, default: Default::None },
 ] };
-pub static M_HEALTHCHECK: Message = Message { name: "mesos.HealthCheck", fields: &[
+pub static M_HEALTHCHECK: Message = Message { name: "mesos.HealthCheck", size: size_of::<super::HealthCheck>(), fields: &[
     Field { number: 2, names: ["delay_seconds", "delay_seconds"], kind: Kind::Double, label: Label::Optional, default: Default::Float(15.0) },
     Field { number: 3, names: ["interval_seconds", "interval_seconds"], kind: Kind::Double, label: Label::Optional, default: Default::Float(10.0) },
     Field { number: 4, names: ["timeout_seconds", "timeout_seconds"], kind: Kind::Double, label: Label::Optional, default: Default::Float(20.0) },
@@ -663,21 +663,21 @@ pub static M_HEALTHCHECK: Message = Message { name: "mesos.HealthCheck", fields:
     Field { number: 1, names: ["http", "http"], kind: Kind::Message(&M_HEALTHCHECK__HTTPCHECKINFO), label: Label::Optional, default: Default::None },
     Field { number: 9, names: ["tcp", "tcp"], kind: Kind::Message(&M_HEALTHCHECK__TCPCHECKINFO), label: Label::Optional, default: Default::None },
 ] };
-pub static M_HEALTHCHECK__HTTPCHECKINFO: Message = Message { name: "mesos.HealthCheck.HTTPCheckInfo", fields: &[
+pub static M_HEALTHCHECK__HTTPCHECKINFO: Message = Message { name: "mesos.HealthCheck.HTTPCheckInfo", size: size_of::<super::health_check::HttpCheckInfo>(), fields: &[
     Field { number: 5, names: ["protocol", "protocol"], kind: Kind::Enum(&E_NETWORKINFO__PROTOCOL), label: Label::Optional, default: Default::Enum(1) },
     Field { number: 3, names: ["scheme", "scheme"], kind: Kind::String, label: Label::Optional, default: Default::None },
     Field { number: 1, names: ["port", "port"], kind: Kind::Uint32, label: Label::Required, default: Default::None },
     Field { number: 2, names: ["path", "path"], kind: Kind::String, label: Label::Optional, default: Default::None },
     Field { number: 4, names: ["statuses", "statuses"], kind: Kind::Uint32, label: Label::Repeated, default: Default::None },
 ] };
-pub static M_HEALTHCHECK__TCPCHECKINFO: Message = Message { name: "mesos.HealthCheck.TCPCheckInfo", fields: &[
+pub static M_HEALTHCHECK__TCPCHECKINFO: Message = Message { name: "mesos.HealthCheck.TCPCheckInfo", size: size_of::<super::health_check::TcpCheckInfo>(), fields: &[
     Field { number: 2, names: ["protocol", "protocol"], kind: Kind::Enum(&E_NETWORKINFO__PROTOCOL), label: Label::Optional, default: Default::Enum(1) },
     Field { number: 1, names: ["port", "port"], kind: Kind::Uint32, label: Label::Required, default: Default::None },
 ] };
-pub static M_KILLPOLICY: Message = Message { name: "mesos.KillPolicy", fields: &[
+pub static M_KILLPOLICY: Message = Message { name: "mesos.KillPolicy", size: size_of::<super::KillPolicy>(), fields: &[
     Field { number: 1, names: ["grace_period", "grace_period"], kind: Kind::Message(&M_DURATIONINFO), label: Label::Optional, default: Default::None },
 ] };
-pub static M_COMMANDINFO: Message = Message { name: "mesos.CommandInfo", fields: &[
+pub static M_COMMANDINFO: Message = Message { name: "mesos.CommandInfo", size: size_of::<super::CommandInfo>(), fields: &[
     Field { number: 1, names: ["uris", "uris"], kind: Kind::Message(&M_COMMANDINFO__URI), label: Label::Repeated, default: Default::None },
     Field { number: 2, names: ["environment", "environment"], kind: Kind::Message(&M_ENVIRONMENT), label: Label::Optional, default: Default::None },
     Field { number: 6, names: ["shell", "shell"], kind: Kind::Bool, label: Label::Optional, default: Default::Bool(true) },
@@ -685,14 +685,14 @@ pub static M_COMMANDINFO: Message = Message { name: "mesos.CommandInfo", fields:
     Field { number: 7, names: ["arguments", "arguments"], kind: Kind::String, label: Label::Repeated, default: Default::None },
     Field { number: 5, names: ["user", "user"], kind: Kind::String, label: Label::Optional, default: Default::None },
 ] };
-pub static M_COMMANDINFO__URI: Message = Message { name: "mesos.CommandInfo.URI", fields: &[
+pub static M_COMMANDINFO__URI: Message = Message { name: "mesos.CommandInfo.URI", size: size_of::<super::command_info::Uri>(), fields: &[
     Field { number: 1, names: ["value", "value"], kind: Kind::String, label: Label::Required, default: Default::None },
     Field { number: 2, names: ["executable", "executable"], kind: Kind::Bool, label: Label::Optional, default: Default::None },
     Field { number: 3, names: ["extract", "extract"], kind: Kind::Bool, label: Label::Optional, default: Default::Bool(true) },
     Field { number: 4, names: ["cache", "cache"], kind: Kind::Bool, label: Label::Optional, default: Default::None },
     Field { number: 5, names: ["output_file", "output_file"], kind: Kind::String, label: Label::Optional, default: Default::None },
 ] };
-pub static M_EXECUTORINFO: Message = Message { name: "mesos.ExecutorInfo", fields: &[
+pub static M_EXECUTORINFO: Message = Message { name: "mesos.ExecutorInfo", size: size_of::<super::ExecutorInfo>(), fields: &[
     Field { number: 15, names: ["type", "type"], kind: Kind::Enum(&E_EXECUTORINFO__TYPE), label: Label::Optional, default: Default::None },
     Field { number: 1, names: ["executor_id", "executor_id"], kind: Kind::Message(&M_EXECUTORID), label: Label::Required, default: Default::None },
     Field { number: 8, names: ["framework_id", "framework_id"], kind: Kind::Message(&M_FRAMEWORKID), label: Label::Optional, default: Default::None },
@@ -706,20 +706,20 @@ pub static M_EXECUTORINFO: Message = Message { name: "mesos.ExecutorInfo", field
     Field { number: 13, names: ["shutdown_grace_period", "shutdown_grace_period"], kind: Kind::Message(&M_DURATIONINFO), label: Label::Optional, default: Default::None },
     Field { number: 14, names: ["labels", "labels"], kind: Kind::Message(&M_LABELS), label: Label::Optional, default: Default::None },
 ] };
-pub static M_DOMAININFO: Message = Message { name: "mesos.DomainInfo", fields: &[
+pub static M_DOMAININFO: Message = Message { name: "mesos.DomainInfo", size: size_of::<super::DomainInfo>(), fields: &[
     Field { number: 1, names: ["fault_domain", "fault_domain"], kind: Kind::Message(&M_DOMAININFO__FAULTDOMAIN), label: Label::Optional, default: Default::None },
 ] };
-pub static M_DOMAININFO__FAULTDOMAIN: Message = Message { name: "mesos.DomainInfo.FaultDomain", fields: &[
+pub static M_DOMAININFO__FAULTDOMAIN: Message = Message { name: "mesos.DomainInfo.FaultDomain", size: size_of::<super::domain_info::FaultDomain>(), fields: &[
     Field { number: 1, names: ["region", "region"], kind: Kind::Message(&M_DOMAININFO__FAULTDOMAIN__REGIONINFO), label: Label::Required, default: Default::None },
     Field { number: 2, names: ["zone", "zone"], kind: Kind::Message(&M_DOMAININFO__FAULTDOMAIN__ZONEINFO), label: Label::Required, default: Default::None },
 ] };
-pub static M_DOMAININFO__FAULTDOMAIN__REGIONINFO: Message = Message { name: "mesos.DomainInfo.FaultDomain.RegionInfo", fields: &[
+pub static M_DOMAININFO__FAULTDOMAIN__REGIONINFO: Message = Message { name: "mesos.DomainInfo.FaultDomain.RegionInfo", size: size_of::<super::domain_info::fault_domain::RegionInfo>(), fields: &[
     Field { number: 1, names: ["name", "name"], kind: Kind::String, label: Label::Required, default: Default::None },
 ] };
-pub static M_DOMAININFO__FAULTDOMAIN__ZONEINFO: Message = Message { name: "mesos.DomainInfo.FaultDomain.ZoneInfo", fields: &[
+pub static M_DOMAININFO__FAULTDOMAIN__ZONEINFO: Message = Message { name: "mesos.DomainInfo.FaultDomain.ZoneInfo", size: size_of::<super::domain_info::fault_domain::ZoneInfo>(), fields: &[
     Field { number: 1, names: ["name", "name"], kind: Kind::String, label: Label::Required, default: Default::None },
 ] };
-pub static M_MASTERINFO: Message = Message { name: "mesos.MasterInfo", fields: &[
+pub static M_MASTERINFO: Message = Message { name: "mesos.MasterInfo", size: size_of::<super::MasterInfo>(), fields: &[
     Field { number: 1, names: ["id", "id"], kind: Kind::String, label: Label::Required, default: Default::None },
     Field { number: 2, names: ["ip", "ip"], kind: Kind::Uint32, label: Label::Required, default: Default::None },
     Field { number: 3, names: ["port", "port"], kind: Kind::Uint32, label: Label::Required, default: Default::Int(5050) },
@@ -730,10 +730,10 @@ pub static M_MASTERINFO: Message = Message { name: "mesos.MasterInfo", fields: &
     Field { number: 8, names: ["domain", "domain"], kind: Kind::Message(&M_DOMAININFO), label: Label::Optional, default: Default::None },
     Field { number: 9, names: ["capabilities", "capabilities"], kind: Kind::Message(&M_MASTERINFO__CAPABILITY), label: Label::Repeated, default: Default::None },
 ] };
-pub static M_MASTERINFO__CAPABILITY: Message = Message { name: "mesos.MasterInfo.Capability", fields: &[
+pub static M_MASTERINFO__CAPABILITY: Message = Message { name: "mesos.MasterInfo.Capability", size: size_of::<super::master_info::Capability>(), fields: &[
     Field { number: 1, names: ["type", "type"], kind: Kind::Enum(&E_MASTERINFO__CAPABILITY__TYPE), label: Label::Optional, default: Default::None },
 ] };
-pub static M_AGENTINFO: Message = Message { name: "mesos.AgentInfo", fields: &[
+pub static M_AGENTINFO: Message = Message { name: "mesos.AgentInfo", size: size_of::<super::AgentInfo>(), fields: &[
     Field { number: 1, names: ["hostname", "hostname"], kind: Kind::String, label: Label::Required, default: Default::None },
     Field { number: 8, names: ["port", "port"], kind: Kind::Int32, label: Label::Optional, default: Default::Int(5051) },
     Field { number: 3, names: ["resources", "resources"], kind: Kind::Message(&M_RESOURCE), label: Label::Repeated, default: Default::None },
@@ -742,20 +742,20 @@ pub static M_AGENTINFO: Message = Message { name: "mesos.AgentInfo", fields: &[
     Field { number: 10, names: ["domain", "domain"], kind: Kind::Message(&M_DOMAININFO), label: Label::Optional, default: Default::None },
     Field { number: 7, names: ["checkpoint", ""], kind: Kind::Bool, label: Label::Optional, default: Default::Bool(false) },
 ] };
-pub static M_AGENTINFO__CAPABILITY: Message = Message { name: "mesos.AgentInfo.Capability", fields: &[
+pub static M_AGENTINFO__CAPABILITY: Message = Message { name: "mesos.AgentInfo.Capability", size: size_of::<super::agent_info::Capability>(), fields: &[
     Field { number: 1, names: ["type", "type"], kind: Kind::Enum(&E_AGENTINFO__CAPABILITY__TYPE), label: Label::Optional, default: Default::None },
 ] };
-pub static M_CSIPLUGINCONTAINERINFO: Message = Message { name: "mesos.CSIPluginContainerInfo", fields: &[
+pub static M_CSIPLUGINCONTAINERINFO: Message = Message { name: "mesos.CSIPluginContainerInfo", size: size_of::<super::CsiPluginContainerInfo>(), fields: &[
     Field { number: 1, names: ["services", "services"], kind: Kind::Enum(&E_CSIPLUGINCONTAINERINFO__SERVICE), label: Label::Repeated, default: Default::None },
     Field { number: 2, names: ["command", "command"], kind: Kind::Message(&M_COMMANDINFO), label: Label::Optional, default: Default::None },
     Field { number: 3, names: ["resources", "resources"], kind: Kind::Message(&M_RESOURCE), label: Label::Repeated, default: Default::None },
     Field { number: 4, names: ["container", "container"], kind: Kind::Message(&M_CONTAINERINFO), label: Label::Optional, default: Default::None },
 ] };
-pub static M_CSIPLUGINENDPOINT: Message = Message { name: "mesos.CSIPluginEndpoint", fields: &[
+pub static M_CSIPLUGINENDPOINT: Message = Message { name: "mesos.CSIPluginEndpoint", size: size_of::<super::CsiPluginEndpoint>(), fields: &[
     Field { number: 1, names: ["csi_service", "csi_service"], kind: Kind::Enum(&E_CSIPLUGINCONTAINERINFO__SERVICE), label: Label::Required, default: Default::None },
     Field { number: 2, names: ["endpoint", "endpoint"], kind: Kind::String, label: Label::Required, default: Default::None },
 ] };
-pub static M_CSIPLUGININFO: Message = Message { name: "mesos.CSIPluginInfo", fields: &[
+pub static M_CSIPLUGININFO: Message = Message { name: "mesos.CSIPluginInfo", size: size_of::<super::CsiPluginInfo>(), fields: &[
     Field { number: 1, names: ["type", "type"], kind: Kind::String, label: Label::Required, default: Default::None },
     Field { number: 2, names: ["name", "name"], kind: Kind::String, label: Label::Optional, default: Default::Text("default") },
     Field { number: 3, names: ["containers", "containers"], kind: Kind::Message(&M_CSIPLUGINCONTAINERINFO), label: Label::Repeated, default: Default::None },
@@ -763,7 +763,7 @@ pub static M_CSIPLUGININFO: Message = Message { name: "mesos.CSIPluginInfo", fie
     Field { number: 5, names: ["target_path_root", "target_path_root"], kind: Kind::String, label: Label::Optional, default: Default::None },
     Field { number: 6, names: ["target_path_exists", "target_path_exists"], kind: Kind::Bool, label: Label::Optional, default: Default::None },
 ] };
-pub static M_RESOURCEPROVIDERINFO: Message = Message { name: "mesos.ResourceProviderInfo", fields: &[
+pub static M_RESOURCEPROVIDERINFO: Message = Message { name: "mesos.ResourceProviderInfo", size: size_of::<super::ResourceProviderInfo>(), fields: &[
     Field { number: 1, names: ["id", "id"], kind: Kind::Message(&M_RESOURCEPROVIDERID), label: Label::Optional, default: Default::None },
     Field { number: 2, names: ["attributes", "attributes"], kind: Kind::Message(&M_ATTRIBUTE), label: Label::Repeated, default: Default::None },
     Field { number: 3, names: ["type", "type"], kind: Kind::String, label: Label::Required, default: Default::None },
@@ -771,34 +771,34 @@ pub static M_RESOURCEPROVIDERINFO: Message = Message { name: "mesos.ResourceProv
     Field { number: 5, names: ["default_reservations", "default_reservations"], kind: Kind::Message(&M_RESOURCE__RESERVATIONINFO), label: Label::Repeated, default: Default::None },
     Field { number: 6, names: ["storage", "storage"], kind: Kind::Message(&M_RESOURCEPROVIDERINFO__STORAGE), label: Label::Optional, default: Default::None },
 ] };
-pub static M_RESOURCEPROVIDERINFO__STORAGE: Message = Message { name: "mesos.ResourceProviderInfo.Storage", fields: &[
+pub static M_RESOURCEPROVIDERINFO__STORAGE: Message = Message { name: "mesos.ResourceProviderInfo.Storage", size: size_of::<super::resource_provider_info::Storage>(), fields: &[
     Field { number: 1, names: ["plugin", "plugin"], kind: Kind::Message(&M_CSIPLUGININFO), label: Label::Required, default: Default::None },
     Field { number: 2, names: ["reconciliation_interval_seconds", "reconciliation_interval_seconds"], kind: Kind::Double, label: Label::Optional, default: Default::None },
 ] };
-pub static M_VALUE: Message = Message { name: "mesos.Value", fields: &[
+pub static M_VALUE: Message = Message { name: "mesos.Value", size: size_of::<super::Value>(), fields: &[
     Field { number: 1, names: ["type", "type"], kind: Kind::Enum(&E_VALUE__TYPE), label: Label::Required, default: Default::None },
     Field { number: 2, names: ["scalar", "scalar"], kind: Kind::Message(&M_VALUE__SCALAR), label: Label::Optional, default: Default::None },
     Field { number: 3, names: ["ranges", "ranges"], kind: Kind::Message(&M_VALUE__RANGES), label: Label::Optional, default: Default::None },
     Field { number: 4, names: ["set", "set"], kind: Kind::Message(&M_VALUE__SET), label: Label::Optional, default: Default::None },
     Field { number: 5, names: ["text", "text"], kind: Kind::Message(&M_VALUE__TEXT), label: Label::Optional, default: Default::None },
 ] };
-pub static M_VALUE__SCALAR: Message = Message { name: "mesos.Value.Scalar", fields: &[
+pub static M_VALUE__SCALAR: Message = Message { name: "mesos.Value.Scalar", size: size_of::<super::value::Scalar>(), fields: &[
     Field { number: 1, names: ["value", "value"], kind: Kind::Double, label: Label::Required, default: Default::None },
 ] };
-pub static M_VALUE__RANGE: Message = Message { name: "mesos.Value.Range", fields: &[
+pub static M_VALUE__RANGE: Message = Message { name: "mesos.Value.Range", size: size_of::<super::value::Range>(), fields: &[
     Field { number: 1, names: ["begin", "begin"], kind: Kind::Uint64, label: Label::Required, default: Default::None },
     Field { number: 2, names: ["end", "end"], kind: Kind::Uint64, label: Label::Required, default: Default::None },
 ] };
-pub static M_VALUE__RANGES: Message = Message { name: "mesos.Value.Ranges", fields: &[
+pub static M_VALUE__RANGES: Message = Message { name: "mesos.Value.Ranges", size: size_of::<super::value::Ranges>(), fields: &[
     Field { number: 1, names: ["range", "range"], kind: Kind::Message(&M_VALUE__RANGE), label: Label::Repeated, default: Default::None },
 ] };
-pub static M_VALUE__SET: Message = Message { name: "mesos.Value.Set", fields: &[
+pub static M_VALUE__SET: Message = Message { name: "mesos.Value.Set", size: size_of::<super::value::Set>(), fields: &[
     Field { number: 1, names: ["item", "item"], kind: Kind::String, label: Label::Repeated, default: Default::None },
 ] };
-pub static M_VALUE__TEXT: Message = Message { name: "mesos.Value.Text", fields: &[
+pub static M_VALUE__TEXT: Message = Message { name: "mesos.Value.Text", size: size_of::<super::value::Text>(), fields: &[
     Field { number: 1, names: ["value", "value"], kind: Kind::String, label: Label::Required, default: Default::None },
 ] };
-pub static M_ATTRIBUTE: Message = Message { name: "mesos.Attribute", fields: &[
+pub static M_ATTRIBUTE: Message = Message { name: "mesos.Attribute", size: size_of::<super::Attribute>(), fields: &[
     Field { number: 1, names: ["name", "name"], kind: Kind::String, label: Label::Required, default: Default::None },
     Field { number: 2, names: ["type", "type"], kind: Kind::Enum(&E_VALUE__TYPE), label: Label::Required, default: Default::None },
     Field { number: 3, names: ["scalar", "scalar"], kind: Kind::Message(&M_VALUE__SCALAR), label: Label::Optional, default: Default::None },
@@ -806,7 +806,7 @@ pub static M_ATTRIBUTE: Message = Message { name: "mesos.Attribute", fields: &[
     Field { number: 6, names: ["set", "set"], kind: Kind::Message(&M_VALUE__SET), label: Label::Optional, default: Default::None },
     Field { number: 5, names: ["text", "text"], kind: Kind::Message(&M_VALUE__TEXT), label: Label::Optional, default: Default::None },
 ] };
-pub static M_RESOURCE: Message = Message { name: "mesos.Resource", fields: &[
+pub static M_RESOURCE: Message = Message { name: "mesos.Resource", size: size_of::<super::Resource>(), fields: &[
     Field { number: 12, names: ["provider_id", "provider_id"], kind: Kind::Message(&M_RESOURCEPROVIDERID), label: Label::Optional, default: Default::None },
     Field { number: 1, names: ["name", "name"], kind: Kind::String, label: Label::Required, default: Default::None },
     Field { number: 2, names: ["type", "type"], kind: Kind::Enum(&E_VALUE__TYPE), label: Label::Required, default: Default::None },
@@ -821,25 +821,25 @@ pub static M_RESOURCE: Message = Message { name: "mesos.Resource", fields: &[
     Field { number: 9, names: ["revocable", "revocable"], kind: Kind::Message(&M_RESOURCE__REVOCABLEINFO), label: Label::Optional, default: Default::None },
     Field { number: 10, names: ["shared", "shared"], kind: Kind::Message(&M_RESOURCE__SHAREDINFO), label: Label::Optional, default: Default::None },
 ] };
-pub static M_RESOURCE__ALLOCATIONINFO: Message = Message { name: "mesos.Resource.AllocationInfo", fields: &[
+pub static M_RESOURCE__ALLOCATIONINFO: Message = Message { name: "mesos.Resource.AllocationInfo", size: size_of::<super::resource::AllocationInfo>(), fields: &[
     Field { number: 1, names: ["role", "role"], kind: Kind::String, label: Label::Optional, default: Default::None },
 ] };
-pub static M_RESOURCE__RESERVATIONINFO: Message = Message { name: "mesos.Resource.ReservationInfo", fields: &[
+pub static M_RESOURCE__RESERVATIONINFO: Message = Message { name: "mesos.Resource.ReservationInfo", size: size_of::<super::resource::ReservationInfo>(), fields: &[
     Field { number: 4, names: ["type", "type"], kind: Kind::Enum(&E_RESOURCE__RESERVATIONINFO__TYPE), label: Label::Optional, default: Default::None },
     Field { number: 3, names: ["role", "role"], kind: Kind::String, label: Label::Optional, default: Default::None },
     Field { number: 1, names: ["principal", "principal"], kind: Kind::String, label: Label::Optional, default: Default::None },
     Field { number: 2, names: ["labels", "labels"], kind: Kind::Message(&M_LABELS), label: Label::Optional, default: Default::None },
 ] };
-pub static M_RESOURCE__DISKINFO: Message = Message { name: "mesos.Resource.DiskInfo", fields: &[
+pub static M_RESOURCE__DISKINFO: Message = Message { name: "mesos.Resource.DiskInfo", size: size_of::<super::resource::DiskInfo>(), fields: &[
     Field { number: 1, names: ["persistence", "persistence"], kind: Kind::Message(&M_RESOURCE__DISKINFO__PERSISTENCE), label: Label::Optional, default: Default::None },
     Field { number: 2, names: ["volume", "volume"], kind: Kind::Message(&M_VOLUME), label: Label::Optional, default: Default::None },
     Field { number: 3, names: ["source", "source"], kind: Kind::Message(&M_RESOURCE__DISKINFO__SOURCE), label: Label::Optional, default: Default::None },
 ] };
-pub static M_RESOURCE__DISKINFO__PERSISTENCE: Message = Message { name: "mesos.Resource.DiskInfo.Persistence", fields: &[
+pub static M_RESOURCE__DISKINFO__PERSISTENCE: Message = Message { name: "mesos.Resource.DiskInfo.Persistence", size: size_of::<super::resource::disk_info::Persistence>(), fields: &[
     Field { number: 1, names: ["id", "id"], kind: Kind::String, label: Label::Required, default: Default::None },
     Field { number: 2, names: ["principal", "principal"], kind: Kind::String, label: Label::Optional, default: Default::None },
 ] };
-pub static M_RESOURCE__DISKINFO__SOURCE: Message = Message { name: "mesos.Resource.DiskInfo.Source", fields: &[
+pub static M_RESOURCE__DISKINFO__SOURCE: Message = Message { name: "mesos.Resource.DiskInfo.Source", size: size_of::<super::resource::disk_info::Source>(), fields: &[
     Field { number: 1, names: ["type", "type"], kind: Kind::Enum(&E_RESOURCE__DISKINFO__SOURCE__TYPE), label: Label::Required, default: Default::None },
     Field { number: 2, names: ["path", "path"], kind: Kind::Message(&M_RESOURCE__DISKINFO__SOURCE__PATH), label: Label::Optional, default: Default::None },
     Field { number: 3, names: ["mount", "mount"], kind: Kind::Message(&M_RESOURCE__DISKINFO__SOURCE__MOUNT), label: Label::Optional, default: Default::None },
@@ -848,17 +848,17 @@ pub static M_RESOURCE__DISKINFO__SOURCE: Message = Message { name: "mesos.Resour
     Field { number: 5, names: ["metadata", "metadata"], kind: Kind::Message(&M_LABELS), label: Label::Optional, default: Default::None },
     Field { number: 6, names: ["profile", "profile"], kind: Kind::String, label: Label::Optional, default: Default::None },
 ] };
-pub static M_RESOURCE__DISKINFO__SOURCE__PATH: Message = Message { name: "mesos.Resource.DiskInfo.Source.Path", fields: &[
+pub static M_RESOURCE__DISKINFO__SOURCE__PATH: Message = Message { name: "mesos.Resource.DiskInfo.Source.Path", size: size_of::<super::resource::disk_info::source::Path>(), fields: &[
     Field { number: 1, names: ["root", "root"], kind: Kind::String, label: Label::Optional, default: Default::None },
 ] };
-pub static M_RESOURCE__DISKINFO__SOURCE__MOUNT: Message = Message { name: "mesos.Resource.DiskInfo.Source.Mount", fields: &[
+pub static M_RESOURCE__DISKINFO__SOURCE__MOUNT: Message = Message { name: "mesos.Resource.DiskInfo.Source.Mount", size: size_of::<super::resource::disk_info::source::Mount>(), fields: &[
     Field { number: 1, names: ["root", "root"], kind: Kind::String, label: Label::Optional, default: Default::None },
 ] };
-pub static M_RESOURCE__REVOCABLEINFO: Message = Message { name: "mesos.Resource.RevocableInfo", fields: &[
+pub static M_RESOURCE__REVOCABLEINFO: Message = Message { name: "mesos.Resource.RevocableInfo", size: size_of::<super::resource::RevocableInfo>(), fields: &[
 ] };
-pub static M_RESOURCE__SHAREDINFO: Message = Message { name: "mesos.Resource.SharedInfo", fields: &[
+pub static M_RESOURCE__SHAREDINFO: Message = Message { name: "mesos.Resource.SharedInfo", size: size_of::<super::resource::SharedInfo>(), fields: &[
 ] };
-pub static M_TRAFFICCONTROLSTATISTICS: Message = Message { name: "mesos.TrafficControlStatistics", fields: &[
+pub static M_TRAFFICCONTROLSTATISTICS: Message = Message { name: "mesos.TrafficControlStatistics", size: size_of::<super::TrafficControlStatistics>(), fields: &[
     Field { number: 1, names: ["id", "id"], kind: Kind::String, label: Label::Required, default: Default::None },
     Field { number: 2, names: ["backlog", "backlog"], kind: Kind::Uint64, label: Label::Optional, default: Default::None },
     Field { number: 3, names: ["bytes", "bytes"], kind: Kind::Uint64, label: Label::Optional, default: Default::None },
@@ -870,7 +870,7 @@ pub static M_TRAFFICCONTROLSTATISTICS: Message = Message { name: "mesos.TrafficC
     Field { number: 9, names: ["ratepps", "ratepps"], kind: Kind::Uint64, label: Label::Optional, default: Default::None },
     Field { number: 10, names: ["requeues", "requeues"], kind: Kind::Uint64, label: Label::Optional, default: Default::None },
 ] };
-pub static M_IPSTATISTICS: Message = Message { name: "mesos.IpStatistics", fields: &[
+pub static M_IPSTATISTICS: Message = Message { name: "mesos.IpStatistics", size: size_of::<super::IpStatistics>(), fields: &[
     Field { number: 1, names: ["Forwarding", "Forwarding"], kind: Kind::Int64, label: Label::Optional, default: Default::None },
     Field { number: 2, names: ["DefaultTTL", "DefaultTTL"], kind: Kind::Int64, label: Label::Optional, default: Default::None },
     Field { number: 3, names: ["InReceives", "InReceives"], kind: Kind::Int64, label: Label::Optional, default: Default::None },
@@ -891,7 +891,7 @@ pub static M_IPSTATISTICS: Message = Message { name: "mesos.IpStatistics", field
     Field { number: 18, names: ["FragFails", "FragFails"], kind: Kind::Int64, label: Label::Optional, default: Default::None },
     Field { number: 19, names: ["FragCreates", "FragCreates"], kind: Kind::Int64, label: Label::Optional, default: Default::None },
 ] };
-pub static M_ICMPSTATISTICS: Message = Message { name: "mesos.IcmpStatistics", fields: &[
+pub static M_ICMPSTATISTICS: Message = Message { name: "mesos.IcmpStatistics", size: size_of::<super::IcmpStatistics>(), fields: &[
     Field { number: 1, names: ["InMsgs", "InMsgs"], kind: Kind::Int64, label: Label::Optional, default: Default::None },
     Field { number: 2, names: ["InErrors", "InErrors"], kind: Kind::Int64, label: Label::Optional, default: Default::None },
     Field { number: 3, names: ["InCsumErrors", "InCsumErrors"], kind: Kind::Int64, label: Label::Optional, default: Default::None },
@@ -920,7 +920,7 @@ pub static M_ICMPSTATISTICS: Message = Message { name: "mesos.IcmpStatistics", f
     Field { number: 26, names: ["OutAddrMasks", "OutAddrMasks"], kind: Kind::Int64, label: Label::Optional, default: Default::None },
     Field { number: 27, names: ["OutAddrMaskReps", "OutAddrMaskReps"], kind: Kind::Int64, label: Label::Optional, default: Default::None },
 ] };
-pub static M_TCPSTATISTICS: Message = Message { name: "mesos.TcpStatistics", fields: &[
+pub static M_TCPSTATISTICS: Message = Message { name: "mesos.TcpStatistics", size: size_of::<super::TcpStatistics>(), fields: &[
     Field { number: 1, names: ["RtoAlgorithm", "RtoAlgorithm"], kind: Kind::Int64, label: Label::Optional, default: Default::None },
     Field { number: 2, names: ["RtoMin", "RtoMin"], kind: Kind::Int64, label: Label::Optional, default: Default::None },
     Field { number: 3, names: ["RtoMax", "RtoMax"], kind: Kind::Int64, label: Label::Optional, default: Default::None },
@@ -937,7 +937,7 @@ pub static M_TCPSTATISTICS: Message = Message { name: "mesos.TcpStatistics", fie
     Field { number: 14, names: ["OutRsts", "OutRsts"], kind: Kind::Int64, label: Label::Optional, default: Default::None },
     Field { number: 15, names: ["InCsumErrors", "InCsumErrors"], kind: Kind::Int64, label: Label::Optional, default: Default::None },
 ] };
-pub static M_UDPSTATISTICS: Message = Message { name: "mesos.UdpStatistics", fields: &[
+pub static M_UDPSTATISTICS: Message = Message { name: "mesos.UdpStatistics", size: size_of::<super::UdpStatistics>(), fields: &[
     Field { number: 1, names: ["InDatagrams", "InDatagrams"], kind: Kind::Int64, label: Label::Optional, default: Default::None },
     Field { number: 2, names: ["NoPorts", "NoPorts"], kind: Kind::Int64, label: Label::Optional, default: Default::None },
     Field { number: 3, names: ["InErrors", "InErrors"], kind: Kind::Int64, label: Label::Optional, default: Default::None },
@@ -947,19 +947,19 @@ pub static M_UDPSTATISTICS: Message = Message { name: "mesos.UdpStatistics", fie
     Field { number: 7, names: ["InCsumErrors", "InCsumErrors"], kind: Kind::Int64, label: Label::Optional, default: Default::None },
     Field { number: 8, names: ["IgnoredMulti", "IgnoredMulti"], kind: Kind::Int64, label: Label::Optional, default: Default::None },
 ] };
-pub static M_SNMPSTATISTICS: Message = Message { name: "mesos.SNMPStatistics", fields: &[
+pub static M_SNMPSTATISTICS: Message = Message { name: "mesos.SNMPStatistics", size: size_of::<super::SnmpStatistics>(), fields: &[
     Field { number: 1, names: ["ip_stats", "ip_stats"], kind: Kind::Message(&M_IPSTATISTICS), label: Label::Optional, default: Default::None },
     Field { number: 2, names: ["icmp_stats", "icmp_stats"], kind: Kind::Message(&M_ICMPSTATISTICS), label: Label::Optional, default: Default::None },
     Field { number: 3, names: ["tcp_stats", "tcp_stats"], kind: Kind::Message(&M_TCPSTATISTICS), label: Label::Optional, default: Default::None },
     Field { number: 4, names: ["udp_stats", "udp_stats"], kind: Kind::Message(&M_UDPSTATISTICS), label: Label::Optional, default: Default::None },
 ] };
-pub static M_DISKSTATISTICS: Message = Message { name: "mesos.DiskStatistics", fields: &[
+pub static M_DISKSTATISTICS: Message = Message { name: "mesos.DiskStatistics", size: size_of::<super::DiskStatistics>(), fields: &[
     Field { number: 1, names: ["source", "source"], kind: Kind::Message(&M_RESOURCE__DISKINFO__SOURCE), label: Label::Optional, default: Default::None },
     Field { number: 2, names: ["persistence", "persistence"], kind: Kind::Message(&M_RESOURCE__DISKINFO__PERSISTENCE), label: Label::Optional, default: Default::None },
     Field { number: 3, names: ["limit_bytes", "limit_bytes"], kind: Kind::Uint64, label: Label::Optional, default: Default::None },
     Field { number: 4, names: ["used_bytes", "used_bytes"], kind: Kind::Uint64, label: Label::Optional, default: Default::None },
 ] };
-pub static M_RESOURCESTATISTICS: Message = Message { name: "mesos.ResourceStatistics", fields: &[
+pub static M_RESOURCESTATISTICS: Message = Message { name: "mesos.ResourceStatistics", size: size_of::<super::ResourceStatistics>(), fields: &[
     Field { number: 1, names: ["timestamp", "timestamp"], kind: Kind::Double, label: Label::Required, default: Default::None },
     Field { number: 30, names: ["processes", "processes"], kind: Kind::Uint32, label: Label::Optional, default: Default::None },
     Field { number: 31, names: ["threads", "threads"], kind: Kind::Uint32, label: Label::Optional, default: Default::None },
@@ -1006,24 +1006,24 @@ pub static M_RESOURCESTATISTICS: Message = Message { name: "mesos.ResourceStatis
     Field { number: 35, names: ["net_traffic_control_statistics", "net_traffic_control_statistics"], kind: Kind::Message(&M_TRAFFICCONTROLSTATISTICS), label: Label::Repeated, default: Default::None },
     Field { number: 42, names: ["net_snmp_statistics", "net_snmp_statistics"], kind: Kind::Message(&M_SNMPSTATISTICS), label: Label::Optional, default: Default::None },
 ] };
-pub static M_RESOURCEUSAGE: Message = Message { name: "mesos.ResourceUsage", fields: &[
+pub static M_RESOURCEUSAGE: Message = Message { name: "mesos.ResourceUsage", size: size_of::<super::ResourceUsage>(), fields: &[
     Field { number: 1, names: ["executors", "executors"], kind: Kind::Message(&M_RESOURCEUSAGE__EXECUTOR), label: Label::Repeated, default: Default::None },
     Field { number: 2, names: ["total", "total"], kind: Kind::Message(&M_RESOURCE), label: Label::Repeated, default: Default::None },
 ] };
-pub static M_RESOURCEUSAGE__EXECUTOR: Message = Message { name: "mesos.ResourceUsage.Executor", fields: &[
+pub static M_RESOURCEUSAGE__EXECUTOR: Message = Message { name: "mesos.ResourceUsage.Executor", size: size_of::<super::resource_usage::Executor>(), fields: &[
     Field { number: 1, names: ["executor_info", "executor_info"], kind: Kind::Message(&M_EXECUTORINFO), label: Label::Required, default: Default::None },
     Field { number: 2, names: ["allocated", "allocated"], kind: Kind::Message(&M_RESOURCE), label: Label::Repeated, default: Default::None },
     Field { number: 3, names: ["statistics", "statistics"], kind: Kind::Message(&M_RESOURCESTATISTICS), label: Label::Optional, default: Default::None },
     Field { number: 4, names: ["container_id", "container_id"], kind: Kind::Message(&M_CONTAINERID), label: Label::Required, default: Default::None },
     Field { number: 5, names: ["tasks", "tasks"], kind: Kind::Message(&M_RESOURCEUSAGE__EXECUTOR__TASK), label: Label::Repeated, default: Default::None },
 ] };
-pub static M_RESOURCEUSAGE__EXECUTOR__TASK: Message = Message { name: "mesos.ResourceUsage.Executor.Task", fields: &[
+pub static M_RESOURCEUSAGE__EXECUTOR__TASK: Message = Message { name: "mesos.ResourceUsage.Executor.Task", size: size_of::<super::resource_usage::executor::Task>(), fields: &[
     Field { number: 1, names: ["name", "name"], kind: Kind::String, label: Label::Required, default: Default::None },
     Field { number: 2, names: ["id", "id"], kind: Kind::Message(&M_TASKID), label: Label::Required, default: Default::None },
     Field { number: 3, names: ["resources", "resources"], kind: Kind::Message(&M_RESOURCE), label: Label::Repeated, default: Default::None },
     Field { number: 4, names: ["labels", "labels"], kind: Kind::Message(&M_LABELS), label: Label::Optional, default: Default::None },
 ] };
-pub static M_PERFSTATISTICS: Message = Message { name: "mesos.PerfStatistics", fields: &[
+pub static M_PERFSTATISTICS: Message = Message { name: "mesos.PerfStatistics", size: size_of::<super::PerfStatistics>(), fields: &[
     Field { number: 1, names: ["timestamp", "timestamp"], kind: Kind::Double, label: Label::Required, default: Default::None },
     Field { number: 2, names: ["duration", "duration"], kind: Kind::Double, label: Label::Required, default: Default::None },
     Field { number: 3, names: ["cycles", "cycles"], kind: Kind::Uint64, label: Label::Optional, default: Default::None },
@@ -1078,24 +1078,24 @@ pub static M_PERFSTATISTICS: Message = Message { name: "mesos.PerfStatistics", f
     Field { number: 52, names: ["node_prefetches", "node_prefetches"], kind: Kind::Uint64, label: Label::Optional, default: Default::None },
     Field { number: 53, names: ["node_prefetch_misses", "node_prefetch_misses"], kind: Kind::Uint64, label: Label::Optional, default: Default::None },
 ] };
-pub static M_OFFERFILTERS: Message = Message { name: "mesos.OfferFilters", fields: &[
+pub static M_OFFERFILTERS: Message = Message { name: "mesos.OfferFilters", size: size_of::<super::OfferFilters>(), fields: &[
     Field { number: 1, names: ["min_allocatable_resources", "min_allocatable_resources"], kind: Kind::Message(&M_OFFERFILTERS__MINALLOCATABLERESOURCES), label: Label::Optional, default: Default::None },
 ] };
-pub static M_OFFERFILTERS__RESOURCEQUANTITIES: Message = Message { name: "mesos.OfferFilters.ResourceQuantities", fields: &[
+pub static M_OFFERFILTERS__RESOURCEQUANTITIES: Message = Message { name: "mesos.OfferFilters.ResourceQuantities", size: size_of::<super::offer_filters::ResourceQuantities>(), fields: &[
     Field { number: 1, names: ["quantities", "quantities"], kind: Kind::Message(&M_OFFERFILTERS__RESOURCEQUANTITIES__QUANTITIESENTRY), label: Label::Map, default: Default::None },
 ] };
-pub static M_OFFERFILTERS__RESOURCEQUANTITIES__QUANTITIESENTRY: Message = Message { name: "mesos.OfferFilters.ResourceQuantities.QuantitiesEntry", fields: &[
+pub static M_OFFERFILTERS__RESOURCEQUANTITIES__QUANTITIESENTRY: Message = Message { name: "mesos.OfferFilters.ResourceQuantities.QuantitiesEntry", size: 256, fields: &[
     Field { number: 1, names: ["key", "key"], kind: Kind::String, label: Label::Optional, default: Default::None },
     Field { number: 2, names: ["value", "value"], kind: Kind::Message(&M_VALUE__SCALAR), label: Label::Optional, default: Default::None },
 ] };
-pub static M_OFFERFILTERS__MINALLOCATABLERESOURCES: Message = Message { name: "mesos.OfferFilters.MinAllocatableResources", fields: &[
+pub static M_OFFERFILTERS__MINALLOCATABLERESOURCES: Message = Message { name: "mesos.OfferFilters.MinAllocatableResources", size: size_of::<super::offer_filters::MinAllocatableResources>(), fields: &[
     Field { number: 1, names: ["quantities", "quantities"], kind: Kind::Message(&M_OFFERFILTERS__RESOURCEQUANTITIES), label: Label::Repeated, default: Default::None },
 ] };
-pub static M_REQUEST: Message = Message { name: "mesos.Request", fields: &[
+pub static M_REQUEST: Message = Message { name: "mesos.Request", size: size_of::<super::Request>(), fields: &[
     Field { number: 1, names: ["slave_id", "agent_id"], kind: Kind::Message(&M_AGENTID), label: Label::Optional, default: Default::None },
     Field { number: 2, names: ["resources", "resources"], kind: Kind::Message(&M_RESOURCE), label: Label::Repeated, default: Default::None },
 ] };
-pub static M_OFFER: Message = Message { name: "mesos.Offer", fields: &[
+pub static M_OFFER: Message = Message { name: "mesos.Offer", size: size_of::<super::Offer>(), fields: &[
     Field { number: 1, names: ["id", "id"], kind: Kind::Message(&M_OFFERID), label: Label::Required, default: Default::None },
     Field { number: 2, names: ["framework_id", "framework_id"], kind: Kind::Message(&M_FRAMEWORKID), label: Label::Required, default: Default::None },
     Field { number: 3, names: ["slave_id", "agent_id"], kind: Kind::Message(&M_AGENTID), label: Label::Required, default: Default::None },
@@ -1108,7 +1108,7 @@ pub static M_OFFER: Message = Message { name: "mesos.Offer", fields: &[
     Field { number: 9, names: ["unavailability", "unavailability"], kind: Kind::Message(&M_UNAVAILABILITY), label: Label::Optional, default: Default::None },
     Field { number: 10, names: ["allocation_info", "allocation_info"], kind: Kind::Message(&M_RESOURCE__ALLOCATIONINFO), label: Label::Optional, default: Default::None },
 ] };
-pub static M_OFFER__OPERATION: Message = Message { name: "mesos.Offer.Operation", fields: &[
+pub static M_OFFER__OPERATION: Message = Message { name: "mesos.Offer.Operation", size: size_of::<super::offer::Operation>(), fields: &[
     Field { number: 1, names: ["type", "type"], kind: Kind::Enum(&E_OFFER__OPERATION__TYPE), label: Label::Optional, default: Default::None },
     Field { number: 12, names: ["id", "id"], kind: Kind::Message(&M_OPERATIONID), label: Label::Optional, default: Default::None },
     Field { number: 2, names: ["launch", "launch"], kind: Kind::Message(&M_OFFER__OPERATION__LAUNCH), label: Label::Optional, default: Default::None },
@@ -1122,43 +1122,43 @@ pub static M_OFFER__OPERATION: Message = Message { name: "mesos.Offer.Operation"
     Field { number: 15, names: ["create_disk", "create_disk"], kind: Kind::Message(&M_OFFER__OPERATION__CREATEDISK), label: Label::Optional, default: Default::None },
     Field { number: 16, names: ["destroy_disk", "destroy_disk"], kind: Kind::Message(&M_OFFER__OPERATION__DESTROYDISK), label: Label::Optional, default: Default::None },
 ] };
-pub static M_OFFER__OPERATION__LAUNCH: Message = Message { name: "mesos.Offer.Operation.Launch", fields: &[
+pub static M_OFFER__OPERATION__LAUNCH: Message = Message { name: "mesos.Offer.Operation.Launch", size: size_of::<super::offer::operation::Launch>(), fields: &[
     Field { number: 1, names: ["task_infos", "task_infos"], kind: Kind::Message(&M_TASKINFO), label: Label::Repeated, default: Default::None },
 ] };
-pub static M_OFFER__OPERATION__LAUNCHGROUP: Message = Message { name: "mesos.Offer.Operation.LaunchGroup", fields: &[
+pub static M_OFFER__OPERATION__LAUNCHGROUP: Message = Message { name: "mesos.Offer.Operation.LaunchGroup", size: size_of::<super::offer::operation::LaunchGroup>(), fields: &[
     Field { number: 1, names: ["executor", "executor"], kind: Kind::Message(&M_EXECUTORINFO), label: Label::Required, default: Default::None },
     Field { number: 2, names: ["task_group", "task_group"], kind: Kind::Message(&M_TASKGROUPINFO), label: Label::Required, default: Default::None },
 ] };
-pub static M_OFFER__OPERATION__RESERVE: Message = Message { name: "mesos.Offer.Operation.Reserve", fields: &[
+pub static M_OFFER__OPERATION__RESERVE: Message = Message { name: "mesos.Offer.Operation.Reserve", size: size_of::<super::offer::operation::Reserve>(), fields: &[
     Field { number: 2, names: ["source", "source"], kind: Kind::Message(&M_RESOURCE), label: Label::Repeated, default: Default::None },
     Field { number: 1, names: ["resources", "resources"], kind: Kind::Message(&M_RESOURCE), label: Label::Repeated, default: Default::None },
 ] };
-pub static M_OFFER__OPERATION__UNRESERVE: Message = Message { name: "mesos.Offer.Operation.Unreserve", fields: &[
+pub static M_OFFER__OPERATION__UNRESERVE: Message = Message { name: "mesos.Offer.Operation.Unreserve", size: size_of::<super::offer::operation::Unreserve>(), fields: &[
     Field { number: 1, names: ["resources", "resources"], kind: Kind::Message(&M_RESOURCE), label: Label::Repeated, default: Default::None },
 ] };
-pub static M_OFFER__OPERATION__CREATE: Message = Message { name: "mesos.Offer.Operation.Create", fields: &[
+pub static M_OFFER__OPERATION__CREATE: Message = Message { name: "mesos.Offer.Operation.Create", size: size_of::<super::offer::operation::Create>(), fields: &[
     Field { number: 1, names: ["volumes", "volumes"], kind: Kind::Message(&M_RESOURCE), label: Label::Repeated, default: Default::None },
 ] };
-pub static M_OFFER__OPERATION__DESTROY: Message = Message { name: "mesos.Offer.Operation.Destroy", fields: &[
+pub static M_OFFER__OPERATION__DESTROY: Message = Message { name: "mesos.Offer.Operation.Destroy", size: size_of::<super::offer::operation::Destroy>(), fields: &[
     Field { number: 1, names: ["volumes", "volumes"], kind: Kind::Message(&M_RESOURCE), label: Label::Repeated, default: Default::None },
 ] };
-pub static M_OFFER__OPERATION__GROWVOLUME: Message = Message { name: "mesos.Offer.Operation.GrowVolume", fields: &[
+pub static M_OFFER__OPERATION__GROWVOLUME: Message = Message { name: "mesos.Offer.Operation.GrowVolume", size: size_of::<super::offer::operation::GrowVolume>(), fields: &[
     Field { number: 1, names: ["volume", "volume"], kind: Kind::Message(&M_RESOURCE), label: Label::Required, default: Default::None },
     Field { number: 2, names: ["addition", "addition"], kind: Kind::Message(&M_RESOURCE), label: Label::Required, default: Default::None },
 ] };
-pub static M_OFFER__OPERATION__SHRINKVOLUME: Message = Message { name: "mesos.Offer.Operation.ShrinkVolume", fields: &[
+pub static M_OFFER__OPERATION__SHRINKVOLUME: Message = Message { name: "mesos.Offer.Operation.ShrinkVolume", size: size_of::<super::offer::operation::ShrinkVolume>(), fields: &[
     Field { number: 1, names: ["volume", "volume"], kind: Kind::Message(&M_RESOURCE), label: Label::Required, default: Default::None },
     Field { number: 2, names: ["subtract", "subtract"], kind: Kind::Message(&M_VALUE__SCALAR), label: Label::Required, default: Default::None },
 ] };
-pub static M_OFFER__OPERATION__CREATEDISK: Message = Message { name: "mesos.Offer.Operation.CreateDisk", fields: &[
+pub static M_OFFER__OPERATION__CREATEDISK: Message = Message { name: "mesos.Offer.Operation.CreateDisk", size: size_of::<super::offer::operation::CreateDisk>(), fields: &[
     Field { number: 1, names: ["source", "source"], kind: Kind::Message(&M_RESOURCE), label: Label::Required, default: Default::None },
     Field { number: 2, names: ["target_type", "target_type"], kind: Kind::Enum(&E_RESOURCE__DISKINFO__SOURCE__TYPE), label: Label::Required, default: Default::None },
     Field { number: 3, names: ["target_profile", "target_profile"], kind: Kind::String, label: Label::Optional, default: Default::None },
 ] };
-pub static M_OFFER__OPERATION__DESTROYDISK: Message = Message { name: "mesos.Offer.Operation.DestroyDisk", fields: &[
+pub static M_OFFER__OPERATION__DESTROYDISK: Message = Message { name: "mesos.Offer.Operation.DestroyDisk", size: size_of::<super::offer::operation::DestroyDisk>(), fields: &[
     Field { number: 1, names: ["source", "source"], kind: Kind::Message(&M_RESOURCE), label: Label::Required, default: Default::None },
 ] };
-pub static M_INVERSEOFFER: Message = Message { name: "mesos.InverseOffer", fields: &[
+pub static M_INVERSEOFFER: Message = Message { name: "mesos.InverseOffer", size: size_of::<super::InverseOffer>(), fields: &[
     Field { number: 1, names: ["id", "id"], kind: Kind::Message(&M_OFFERID), label: Label::Required, default: Default::None },
     Field { number: 2, names: ["url", "url"], kind: Kind::Message(&M_URL), label: Label::Optional, default: Default::None },
     Field { number: 3, names: ["framework_id", "framework_id"], kind: Kind::Message(&M_FRAMEWORKID), label: Label::Required, default: Default::None },
@@ -1166,7 +1166,7 @@ pub static M_INVERSEOFFER: Message = Message { name: "mesos.InverseOffer", field
     Field { number: 5, names: ["unavailability", "unavailability"], kind: Kind::Message(&M_UNAVAILABILITY), label: Label::Required, default: Default::None },
     Field { number: 6, names: ["resources", "resources"], kind: Kind::Message(&M_RESOURCE), label: Label::Repeated, default: Default::None },
 ] };
-pub static M_TASKINFO: Message = Message { name: "mesos.TaskInfo", fields: &[
+pub static M_TASKINFO: Message = Message { name: "mesos.TaskInfo", size: size_of::<super::TaskInfo>(), fields: &[
     Field { number: 1, names: ["name", "name"], kind: Kind::String, label: Label::Required, default: Default::None },
     Field { number: 2, names: ["task_id", "task_id"], kind: Kind::Message(&M_TASKID), label: Label::Required, default: Default::None },
     Field { number: 3, names: ["slave_id", "agent_id"], kind: Kind::Message(&M_AGENTID), label: Label::Required, default: Default::None },
@@ -1183,14 +1183,14 @@ pub static M_TASKINFO: Message = Message { name: "mesos.TaskInfo", fields: &[
     Field { number: 14, names: ["max_completion_time", "max_completion_time"], kind: Kind::Message(&M_DURATIONINFO), label: Label::Optional, default: Default::None },
     Field { number: 15, names: ["limits", "limits"], kind: Kind::Message(&M_TASKINFO__LIMITSENTRY), label: Label::Map, default: Default::None },
 ] };
-pub static M_TASKINFO__LIMITSENTRY: Message = Message { name: "mesos.TaskInfo.LimitsEntry", fields: &[
+pub static M_TASKINFO__LIMITSENTRY: Message = Message { name: "mesos.TaskInfo.LimitsEntry", size: 256, fields: &[
     Field { number: 1, names: ["key", "key"], kind: Kind::String, label: Label::Optional, default: Default::None },
     Field { number: 2, names: ["value", "value"], kind: Kind::Message(&M_VALUE__SCALAR), label: Label::Optional, default: Default::None },
 ] };
-pub static M_TASKGROUPINFO: Message = Message { name: "mesos.TaskGroupInfo", fields: &[
+pub static M_TASKGROUPINFO: Message = Message { name: "mesos.TaskGroupInfo", size: size_of::<super::TaskGroupInfo>(), fields: &[
     Field { number: 1, names: ["tasks", "tasks"], kind: Kind::Message(&M_TASKINFO), label: Label::Repeated, default: Default::None },
 ] };
-pub static M_TASK: Message = Message { name: "mesos.Task", fields: &[
+pub static M_TASK: Message = Message { name: "mesos.Task", size: size_of::<super::Task>(), fields: &[
     Field { number: 1, names: ["name", "name"], kind: Kind::String, label: Label::Required, default: Default::None },
     Field { number: 2, names: ["task_id", "task_id"], kind: Kind::Message(&M_TASKID), label: Label::Required, default: Default::None },
     Field { number: 3, names: ["framework_id", "framework_id"], kind: Kind::Message(&M_FRAMEWORKID), label: Label::Required, default: Default::None },
@@ -1209,17 +1209,17 @@ pub static M_TASK: Message = Message { name: "mesos.Task", fields: &[
     Field { number: 14, names: ["user", "user"], kind: Kind::String, label: Label::Optional, default: Default::None },
     Field { number: 17, names: ["limits", "limits"], kind: Kind::Message(&M_TASK__LIMITSENTRY), label: Label::Map, default: Default::None },
 ] };
-pub static M_TASK__LIMITSENTRY: Message = Message { name: "mesos.Task.LimitsEntry", fields: &[
+pub static M_TASK__LIMITSENTRY: Message = Message { name: "mesos.Task.LimitsEntry", size: 256, fields: &[
     Field { number: 1, names: ["key", "key"], kind: Kind::String, label: Label::Optional, default: Default::None },
     Field { number: 2, names: ["value", "value"], kind: Kind::Message(&M_VALUE__SCALAR), label: Label::Optional, default: Default::None },
 ] };
-pub static M_TASKRESOURCELIMITATION: Message = Message { name: "mesos.TaskResourceLimitation", fields: &[
+pub static M_TASKRESOURCELIMITATION: Message = Message { name: "mesos.TaskResourceLimitation", size: size_of::<super::TaskResourceLimitation>(), fields: &[
     Field { number: 1, names: ["resources", "resources"], kind: Kind::Message(&M_RESOURCE), label: Label::Repeated, default: Default::None },
 ] };
-pub static M_UUID: Message = Message { name: "mesos.UUID", fields: &[
+pub static M_UUID: Message = Message { name: "mesos.UUID", size: size_of::<super::Uuid>(), fields: &[
     Field { number: 1, names: ["value", "value"], kind: Kind::Bytes, label: Label::Required, default: Default::None },
 ] };
-pub static M_OPERATION: Message = Message { name: "mesos.Operation", fields: &[
+pub static M_OPERATION: Message = Message { name: "mesos.Operation", size: size_of::<super::Operation>(), fields: &[
     Field { number: 1, names: ["framework_id", "framework_id"], kind: Kind::Message(&M_FRAMEWORKID), label: Label::Optional, default: Default::None },
     Field { number: 2, names: ["slave_id", "agent_id"], kind: Kind::Message(&M_AGENTID), label: Label::Optional, default: Default::None },
     Field { number: 3, names: ["info", "info"], kind: Kind::Message(&M_OFFER__OPERATION), label: Label::Required, default: Default::None },
@@ -1227,7 +1227,7 @@ pub static M_OPERATION: Message = Message { name: "mesos.Operation", fields: &[
     Field { number: 5, names: ["statuses", "statuses"], kind: Kind::Message(&M_OPERATIONSTATUS), label: Label::Repeated, default: Default::None },
     Field { number: 6, names: ["uuid", "uuid"], kind: Kind::Message(&M_UUID), label: Label::Required, default: Default::None },
 ] };
-pub static M_OPERATIONSTATUS: Message = Message { name: "mesos.OperationStatus", fields: &[
+pub static M_OPERATIONSTATUS: Message = Message { name: "mesos.OperationStatus", size: size_of::<super::OperationStatus>(), fields: &[
     Field { number: 1, names: ["operation_id", "operation_id"], kind: Kind::Message(&M_OPERATIONID), label: Label::Optional, default: Default::None },
     Field { number: 2, names: ["state", "state"], kind: Kind::Enum(&E_OPERATIONSTATE), label: Label::Required, default: Default::None },
     Field { number: 3, names: ["message", "message"], kind: Kind::String, label: Label::Optional, default: Default::None },
@@ -1236,22 +1236,22 @@ pub static M_OPERATIONSTATUS: Message = Message { name: "mesos.OperationStatus",
     Field { number: 6, names: ["slave_id", "agent_id"], kind: Kind::Message(&M_AGENTID), label: Label::Optional, default: Default::None },
     Field { number: 7, names: ["resource_provider_id", "resource_provider_id"], kind: Kind::Message(&M_RESOURCEPROVIDERID), label: Label::Optional, default: Default::None },
 ] };
-pub static M_CHECKSTATUSINFO: Message = Message { name: "mesos.CheckStatusInfo", fields: &[
+pub static M_CHECKSTATUSINFO: Message = Message { name: "mesos.CheckStatusInfo", size: size_of::<super::CheckStatusInfo>(), fields: &[
     Field { number: 1, names: ["type", "type"], kind: Kind::Enum(&E_CHECKINFO__TYPE), label: Label::Optional, default: Default::None },
     Field { number: 2, names: ["command", "command"], kind: Kind::Message(&M_CHECKSTATUSINFO__COMMAND), label: Label::Optional, default: Default::None },
     Field { number: 3, names: ["http", "http"], kind: Kind::Message(&M_CHECKSTATUSINFO__HTTP), label: Label::Optional, default: Default::None },
     Field { number: 4, names: ["tcp", "tcp"], kind: Kind::Message(&M_CHECKSTATUSINFO__TCP), label: Label::Optional, default: Default::None },
 ] };
-pub static M_CHECKSTATUSINFO__COMMAND: Message = Message { name: "mesos.CheckStatusInfo.Command", fields: &[
+pub static M_CHECKSTATUSINFO__COMMAND: Message = Message { name: "mesos.CheckStatusInfo.Command", size: size_of::<super::check_status_info::Command>(), fields: &[
     Field { number: 1, names: ["exit_code", "exit_code"], kind: Kind::Int32, label: Label::Optional, default: Default::None },
 ] };
-pub static M_CHECKSTATUSINFO__HTTP: Message = Message { name: "mesos.CheckStatusInfo.Http", fields: &[
+pub static M_CHECKSTATUSINFO__HTTP: Message = Message { name: "mesos.CheckStatusInfo.Http", size: size_of::<super::check_status_info::Http>(), fields: &[
     Field { number: 1, names: ["status_code", "status_code"], kind: Kind::Uint32, label: Label::Optional, default: Default::None },
 ] };
-pub static M_CHECKSTATUSINFO__TCP: Message = Message { name: "mesos.CheckStatusInfo.Tcp", fields: &[
+pub static M_CHECKSTATUSINFO__TCP: Message = Message { name: "mesos.CheckStatusInfo.Tcp", size: size_of::<super::check_status_info::Tcp>(), fields: &[
     Field { number: 1, names: ["succeeded", "succeeded"], kind: Kind::Bool, label: Label::Optional, default: Default::None },
 ] };
-pub static M_TASKSTATUS: Message = Message { name: "mesos.TaskStatus", fields: &[
+pub static M_TASKSTATUS: Message = Message { name: "mesos.TaskStatus", size: size_of::<super::TaskStatus>(), fields: &[
     Field { number: 1, names: ["task_id", "task_id"], kind: Kind::Message(&M_TASKID), label: Label::Required, default: Default::None },
     Field { number: 2, names: ["state", "state"], kind: Kind::Enum(&E_TASKSTATE), label: Label::Required, default: Default::None },
     Field { number: 4, names: ["message", "message"], kind: Kind::String, label: Label::Optional, default: Default::None },
@@ -1269,81 +1269,81 @@ pub static M_TASKSTATUS: Message = Message { name: "mesos.TaskStatus", fields: &
     Field { number: 14, names: ["unreachable_time", "unreachable_time"], kind: Kind::Message(&M_TIMEINFO), label: Label::Optional, default: Default::None },
     Field { number: 16, names: ["limitation", "limitation"], kind: Kind::Message(&M_TASKRESOURCELIMITATION), label: Label::Optional, default: Default::None },
 ] };
-pub static M_FILTERS: Message = Message { name: "mesos.Filters", fields: &[
+pub static M_FILTERS: Message = Message { name: "mesos.Filters", size: size_of::<super::Filters>(), fields: &[
     Field { number: 1, names: ["refuse_seconds", "refuse_seconds"], kind: Kind::Double, label: Label::Optional, default: Default::Float(5.0) },
 ] };
-pub static M_ENVIRONMENT: Message = Message { name: "mesos.Environment", fields: &[
+pub static M_ENVIRONMENT: Message = Message { name: "mesos.Environment", size: size_of::<super::Environment>(), fields: &[
     Field { number: 1, names: ["variables", "variables"], kind: Kind::Message(&M_ENVIRONMENT__VARIABLE), label: Label::Repeated, default: Default::None },
 ] };
-pub static M_ENVIRONMENT__VARIABLE: Message = Message { name: "mesos.Environment.Variable", fields: &[
+pub static M_ENVIRONMENT__VARIABLE: Message = Message { name: "mesos.Environment.Variable", size: size_of::<super::environment::Variable>(), fields: &[
     Field { number: 1, names: ["name", "name"], kind: Kind::String, label: Label::Required, default: Default::None },
     Field { number: 3, names: ["type", "type"], kind: Kind::Enum(&E_ENVIRONMENT__VARIABLE__TYPE), label: Label::Optional, default: Default::Enum(1) },
     Field { number: 2, names: ["value", "value"], kind: Kind::String, label: Label::Optional, default: Default::None },
     Field { number: 4, names: ["secret", "secret"], kind: Kind::Message(&M_SECRET), label: Label::Optional, default: Default::None },
 ] };
-pub static M_PARAMETER: Message = Message { name: "mesos.Parameter", fields: &[
+pub static M_PARAMETER: Message = Message { name: "mesos.Parameter", size: size_of::<super::Parameter>(), fields: &[
     Field { number: 1, names: ["key", "key"], kind: Kind::String, label: Label::Required, default: Default::None },
     Field { number: 2, names: ["value", "value"], kind: Kind::String, label: Label::Required, default: Default::None },
 ] };
-pub static M_PARAMETERS: Message = Message { name: "mesos.Parameters", fields: &[
+pub static M_PARAMETERS: Message = Message { name: "mesos.Parameters", size: size_of::<super::Parameters>(), fields: &[
     Field { number: 1, names: ["parameter", "parameter"], kind: Kind::Message(&M_PARAMETER), label: Label::Repeated, default: Default::None },
 ] };
-pub static M_CREDENTIAL: Message = Message { name: "mesos.Credential", fields: &[
+pub static M_CREDENTIAL: Message = Message { name: "mesos.Credential", size: size_of::<super::Credential>(), fields: &[
     Field { number: 1, names: ["principal", "principal"], kind: Kind::String, label: Label::Required, default: Default::None },
     Field { number: 2, names: ["secret", "secret"], kind: Kind::String, label: Label::Optional, default: Default::None },
 ] };
-pub static M_CREDENTIALS: Message = Message { name: "mesos.Credentials", fields: &[
+pub static M_CREDENTIALS: Message = Message { name: "mesos.Credentials", size: size_of::<super::Credentials>(), fields: &[
     Field { number: 1, names: ["credentials", "credentials"], kind: Kind::Message(&M_CREDENTIAL), label: Label::Repeated, default: Default::None },
 ] };
-pub static M_SECRET: Message = Message { name: "mesos.Secret", fields: &[
+pub static M_SECRET: Message = Message { name: "mesos.Secret", size: size_of::<super::Secret>(), fields: &[
     Field { number: 1, names: ["type", "type"], kind: Kind::Enum(&E_SECRET__TYPE), label: Label::Optional, default: Default::None },
     Field { number: 2, names: ["reference", "reference"], kind: Kind::Message(&M_SECRET__REFERENCE), label: Label::Optional, default: Default::None },
     Field { number: 3, names: ["value", "value"], kind: Kind::Message(&M_SECRET__VALUE), label: Label::Optional, default: Default::None },
 ] };
-pub static M_SECRET__REFERENCE: Message = Message { name: "mesos.Secret.Reference", fields: &[
+pub static M_SECRET__REFERENCE: Message = Message { name: "mesos.Secret.Reference", size: size_of::<super::secret::Reference>(), fields: &[
     Field { number: 1, names: ["name", "name"], kind: Kind::String, label: Label::Required, default: Default::None },
     Field { number: 2, names: ["key", "key"], kind: Kind::String, label: Label::Optional, default: Default::None },
 ] };
-pub static M_SECRET__VALUE: Message = Message { name: "mesos.Secret.Value", fields: &[
+pub static M_SECRET__VALUE: Message = Message { name: "mesos.Secret.Value", size: size_of::<super::secret::Value>(), fields: &[
     Field { number: 1, names: ["data", "data"], kind: Kind::Bytes, label: Label::Required, default: Default::None },
 ] };
-pub static M_RATELIMIT: Message = Message { name: "mesos.RateLimit", fields: &[
+pub static M_RATELIMIT: Message = Message { name: "mesos.RateLimit", size: size_of::<super::RateLimit>(), fields: &[
     Field { number: 1, names: ["qps", "qps"], kind: Kind::Double, label: Label::Optional, default: Default::None },
     Field { number: 2, names: ["principal", "principal"], kind: Kind::String, label: Label::Required, default: Default::None },
     Field { number: 3, names: ["capacity", "capacity"], kind: Kind::Uint64, label: Label::Optional, default: Default::None },
 ] };
-pub static M_RATELIMITS: Message = Message { name: "mesos.RateLimits", fields: &[
+pub static M_RATELIMITS: Message = Message { name: "mesos.RateLimits", size: size_of::<super::RateLimits>(), fields: &[
     Field { number: 1, names: ["limits", "limits"], kind: Kind::Message(&M_RATELIMIT), label: Label::Repeated, default: Default::None },
     Field { number: 2, names: ["aggregate_default_qps", "aggregate_default_qps"], kind: Kind::Double, label: Label::Optional, default: Default::None },
     Field { number: 3, names: ["aggregate_default_capacity", "aggregate_default_capacity"], kind: Kind::Uint64, label: Label::Optional, default: Default::None },
 ] };
-pub static M_IMAGE: Message = Message { name: "mesos.Image", fields: &[
+pub static M_IMAGE: Message = Message { name: "mesos.Image", size: size_of::<super::Image>(), fields: &[
     Field { number: 1, names: ["type", "type"], kind: Kind::Enum(&E_IMAGE__TYPE), label: Label::Required, default: Default::None },
     Field { number: 2, names: ["appc", "appc"], kind: Kind::Message(&M_IMAGE__APPC), label: Label::Optional, default: Default::None },
     Field { number: 3, names: ["docker", "docker"], kind: Kind::Message(&M_IMAGE__DOCKER), label: Label::Optional, default: Default::None },
     Field { number: 4, names: ["cached", "cached"], kind: Kind::Bool, label: Label::Optional, default: Default::Bool(true) },
 ] };
-pub static M_IMAGE__APPC: Message = Message { name: "mesos.Image.Appc", fields: &[
+pub static M_IMAGE__APPC: Message = Message { name: "mesos.Image.Appc", size: size_of::<super::image::Appc>(), fields: &[
     Field { number: 1, names: ["name", "name"], kind: Kind::String, label: Label::Required, default: Default::None },
     Field { number: 2, names: ["id", "id"], kind: Kind::String, label: Label::Optional, default: Default::None },
     Field { number: 3, names: ["labels", "labels"], kind: Kind::Message(&M_LABELS), label: Label::Optional, default: Default::None },
 ] };
-pub static M_IMAGE__DOCKER: Message = Message { name: "mesos.Image.Docker", fields: &[
+pub static M_IMAGE__DOCKER: Message = Message { name: "mesos.Image.Docker", size: size_of::<super::image::Docker>(), fields: &[
     Field { number: 1, names: ["name", "name"], kind: Kind::String, label: Label::Required, default: Default::None },
     Field { number: 2, names: ["credential", "credential"], kind: Kind::Message(&M_CREDENTIAL), label: Label::Optional, default: Default::None },
     Field { number: 3, names: ["config", "config"], kind: Kind::Message(&M_SECRET), label: Label::Optional, default: Default::None },
 ] };
-pub static M_MOUNTPROPAGATION: Message = Message { name: "mesos.MountPropagation", fields: &[
+pub static M_MOUNTPROPAGATION: Message = Message { name: "mesos.MountPropagation", size: size_of::<super::MountPropagation>(), fields: &[
     Field { number: 1, names: ["mode", "mode"], kind: Kind::Enum(&E_MOUNTPROPAGATION__MODE), label: Label::Optional, default: Default::None },
 ] };
-pub static M_VOLUME: Message = Message { name: "mesos.Volume", fields: &[
+pub static M_VOLUME: Message = Message { name: "mesos.Volume", size: size_of::<super::Volume>(), fields: &[
     Field { number: 3, names: ["mode", "mode"], kind: Kind::Enum(&E_VOLUME__MODE), label: Label::Required, default: Default::None },
     Field { number: 1, names: ["container_path", "container_path"], kind: Kind::String, label: Label::Required, default: Default::None },
     Field { number: 2, names: ["host_path", "host_path"], kind: Kind::String, label: Label::Optional, default: Default::None },
     Field { number: 4, names: ["image", "image"], kind: Kind::Message(&M_IMAGE), label: Label::Optional, default: Default::None },
     Field { number: 5, names: ["source", "source"], kind: Kind::Message(&M_VOLUME__SOURCE), label: Label::Optional, default: Default::None },
 ] };
-pub static M_VOLUME__SOURCE: Message = Message { name: "mesos.Volume.Source", fields: &[
+pub static M_VOLUME__SOURCE: Message = Message { name: "mesos.Volume.Source", size: size_of::<super::volume::Source>(), fields: &[
     Field { number: 1, names: ["type", "type"], kind: Kind::Enum(&E_VOLUME__SOURCE__TYPE), label: Label::Optional, default: Default::None },
     Field { number: 2, names: ["docker_volume", "docker_volume"], kind: Kind::Message(&M_VOLUME__SOURCE__DOCKERVOLUME), label: Label::Optional, default: Default::None },
     Field { number: 5, names: ["host_path", "host_path"], kind: Kind::Message(&M_VOLUME__SOURCE__HOSTPATH), label: Label::Optional, default: Default::None },
@@ -1351,80 +1351,80 @@ pub static M_VOLUME__SOURCE: Message = Message { name: "mesos.Volume.Source", fi
     Field { number: 4, names: ["secret", "secret"], kind: Kind::Message(&M_SECRET), label: Label::Optional, default: Default::None },
     Field { number: 6, names: ["csi_volume", "csi_volume"], kind: Kind::Message(&M_VOLUME__SOURCE__CSIVOLUME), label: Label::Optional, default: Default::None },
 ] };
-pub static M_VOLUME__SOURCE__DOCKERVOLUME: Message = Message { name: "mesos.Volume.Source.DockerVolume", fields: &[
+pub static M_VOLUME__SOURCE__DOCKERVOLUME: Message = Message { name: "mesos.Volume.Source.DockerVolume", size: size_of::<super::volume::source::DockerVolume>(), fields: &[
     Field { number: 1, names: ["driver", "driver"], kind: Kind::String, label: Label::Optional, default: Default::None },
     Field { number: 2, names: ["name", "name"], kind: Kind::String, label: Label::Required, default: Default::None },
     Field { number: 3, names: ["driver_options", "driver_options"], kind: Kind::Message(&M_PARAMETERS), label: Label::Optional, default: Default::None },
 ] };
-pub static M_VOLUME__SOURCE__HOSTPATH: Message = Message { name: "mesos.Volume.Source.HostPath", fields: &[
+pub static M_VOLUME__SOURCE__HOSTPATH: Message = Message { name: "mesos.Volume.Source.HostPath", size: size_of::<super::volume::source::HostPath>(), fields: &[
     Field { number: 1, names: ["path", "path"], kind: Kind::String, label: Label::Required, default: Default::None },
     Field { number: 2, names: ["mount_propagation", "mount_propagation"], kind: Kind::Message(&M_MOUNTPROPAGATION), label: Label::Optional, default: Default::None },
 ] };
-pub static M_VOLUME__SOURCE__SANDBOXPATH: Message = Message { name: "mesos.Volume.Source.SandboxPath", fields: &[
+pub static M_VOLUME__SOURCE__SANDBOXPATH: Message = Message { name: "mesos.Volume.Source.SandboxPath", size: size_of::<super::volume::source::SandboxPath>(), fields: &[
     Field { number: 1, names: ["type", "type"], kind: Kind::Enum(&E_VOLUME__SOURCE__SANDBOXPATH__TYPE), label: Label::Optional, default: Default::None },
     Field { number: 2, names: ["path", "path"], kind: Kind::String, label: Label::Required, default: Default::None },
 ] };
-pub static M_VOLUME__SOURCE__CSIVOLUME: Message = Message { name: "mesos.Volume.Source.CSIVolume", fields: &[
+pub static M_VOLUME__SOURCE__CSIVOLUME: Message = Message { name: "mesos.Volume.Source.CSIVolume", size: size_of::<super::volume::source::CsiVolume>(), fields: &[
     Field { number: 1, names: ["plugin_name", "plugin_name"], kind: Kind::String, label: Label::Required, default: Default::None },
     Field { number: 2, names: ["static_provisioning", "static_provisioning"], kind: Kind::Message(&M_VOLUME__SOURCE__CSIVOLUME__STATICPROVISIONING), label: Label::Optional, default: Default::None },
 ] };
-pub static M_VOLUME__SOURCE__CSIVOLUME__VOLUMECAPABILITY: Message = Message { name: "mesos.Volume.Source.CSIVolume.VolumeCapability", fields: &[
+pub static M_VOLUME__SOURCE__CSIVOLUME__VOLUMECAPABILITY: Message = Message { name: "mesos.Volume.Source.CSIVolume.VolumeCapability", size: size_of::<super::volume::source::csi_volume::VolumeCapability>(), fields: &[
     Field { number: 1, names: ["block", "block"], kind: Kind::Message(&M_VOLUME__SOURCE__CSIVOLUME__VOLUMECAPABILITY__BLOCKVOLUME), label: Label::Optional, default: Default::None },
     Field { number: 2, names: ["mount", "mount"], kind: Kind::Message(&M_VOLUME__SOURCE__CSIVOLUME__VOLUMECAPABILITY__MOUNTVOLUME), label: Label::Optional, default: Default::None },
     Field { number: 3, names: ["access_mode", "access_mode"], kind: Kind::Message(&M_VOLUME__SOURCE__CSIVOLUME__VOLUMECAPABILITY__ACCESSMODE), label: Label::Required, default: Default::None },
 ] };
-pub static M_VOLUME__SOURCE__CSIVOLUME__VOLUMECAPABILITY__BLOCKVOLUME: Message = Message { name: "mesos.Volume.Source.CSIVolume.VolumeCapability.BlockVolume", fields: &[
+pub static M_VOLUME__SOURCE__CSIVOLUME__VOLUMECAPABILITY__BLOCKVOLUME: Message = Message { name: "mesos.Volume.Source.CSIVolume.VolumeCapability.BlockVolume", size: size_of::<super::volume::source::csi_volume::volume_capability::BlockVolume>(), fields: &[
 ] };
-pub static M_VOLUME__SOURCE__CSIVOLUME__VOLUMECAPABILITY__MOUNTVOLUME: Message = Message { name: "mesos.Volume.Source.CSIVolume.VolumeCapability.MountVolume", fields: &[
+pub static M_VOLUME__SOURCE__CSIVOLUME__VOLUMECAPABILITY__MOUNTVOLUME: Message = Message { name: "mesos.Volume.Source.CSIVolume.VolumeCapability.MountVolume", size: size_of::<super::volume::source::csi_volume::volume_capability::MountVolume>(), fields: &[
     Field { number: 1, names: ["fs_type", "fs_type"], kind: Kind::String, label: Label::Optional, default: Default::None },
     Field { number: 2, names: ["mount_flags", "mount_flags"], kind: Kind::String, label: Label::Repeated, default: Default::None },
 ] };
-pub static M_VOLUME__SOURCE__CSIVOLUME__VOLUMECAPABILITY__ACCESSMODE: Message = Message { name: "mesos.Volume.Source.CSIVolume.VolumeCapability.AccessMode", fields: &[
+pub static M_VOLUME__SOURCE__CSIVOLUME__VOLUMECAPABILITY__ACCESSMODE: Message = Message { name: "mesos.Volume.Source.CSIVolume.VolumeCapability.AccessMode", size: size_of::<super::volume::source::csi_volume::volume_capability::AccessMode>(), fields: &[
     Field { number: 1, names: ["mode", "mode"], kind: Kind::Enum(&E_VOLUME__SOURCE__CSIVOLUME__VOLUMECAPABILITY__ACCESSMODE__MODE), label: Label::Required, default: Default::None },
 ] };
-pub static M_VOLUME__SOURCE__CSIVOLUME__STATICPROVISIONING: Message = Message { name: "mesos.Volume.Source.CSIVolume.StaticProvisioning", fields: &[
+pub static M_VOLUME__SOURCE__CSIVOLUME__STATICPROVISIONING: Message = Message { name: "mesos.Volume.Source.CSIVolume.StaticProvisioning", size: size_of::<super::volume::source::csi_volume::StaticProvisioning>(), fields: &[
     Field { number: 1, names: ["volume_id", "volume_id"], kind: Kind::String, label: Label::Required, default: Default::None },
     Field { number: 2, names: ["volume_capability", "volume_capability"], kind: Kind::Message(&M_VOLUME__SOURCE__CSIVOLUME__VOLUMECAPABILITY), label: Label::Required, default: Default::None },
     Field { number: 3, names: ["node_stage_secrets", "node_stage_secrets"], kind: Kind::Message(&M_VOLUME__SOURCE__CSIVOLUME__STATICPROVISIONING__NODESTAGESECRETSENTRY), label: Label::Map, default: Default::None },
     Field { number: 4, names: ["node_publish_secrets", "node_publish_secrets"], kind: Kind::Message(&M_VOLUME__SOURCE__CSIVOLUME__STATICPROVISIONING__NODEPUBLISHSECRETSENTRY), label: Label::Map, default: Default::None },
     Field { number: 5, names: ["volume_context", "volume_context"], kind: Kind::Message(&M_VOLUME__SOURCE__CSIVOLUME__STATICPROVISIONING__VOLUMECONTEXTENTRY), label: Label::Map, default: Default::None },
 ] };
-pub static M_VOLUME__SOURCE__CSIVOLUME__STATICPROVISIONING__NODESTAGESECRETSENTRY: Message = Message { name: "mesos.Volume.Source.CSIVolume.StaticProvisioning.NodeStageSecretsEntry", fields: &[
+pub static M_VOLUME__SOURCE__CSIVOLUME__STATICPROVISIONING__NODESTAGESECRETSENTRY: Message = Message { name: "mesos.Volume.Source.CSIVolume.StaticProvisioning.NodeStageSecretsEntry", size: 256, fields: &[
     Field { number: 1, names: ["key", "key"], kind: Kind::String, label: Label::Optional, default: Default::None },
     Field { number: 2, names: ["value", "value"], kind: Kind::Message(&M_SECRET), label: Label::Optional, default: Default::None },
 ] };
-pub static M_VOLUME__SOURCE__CSIVOLUME__STATICPROVISIONING__NODEPUBLISHSECRETSENTRY: Message = Message { name: "mesos.Volume.Source.CSIVolume.StaticProvisioning.NodePublishSecretsEntry", fields: &[
+pub static M_VOLUME__SOURCE__CSIVOLUME__STATICPROVISIONING__NODEPUBLISHSECRETSENTRY: Message = Message { name: "mesos.Volume.Source.CSIVolume.StaticProvisioning.NodePublishSecretsEntry", size: 256, fields: &[
     Field { number: 1, names: ["key", "key"], kind: Kind::String, label: Label::Optional, default: Default::None },
     Field { number: 2, names: ["value", "value"], kind: Kind::Message(&M_SECRET), label: Label::Optional, default: Default::None },
 ] };
-pub static M_VOLUME__SOURCE__CSIVOLUME__STATICPROVISIONING__VOLUMECONTEXTENTRY: Message = Message { name: "mesos.Volume.Source.CSIVolume.StaticProvisioning.VolumeContextEntry", fields: &[
+pub static M_VOLUME__SOURCE__CSIVOLUME__STATICPROVISIONING__VOLUMECONTEXTENTRY: Message = Message { name: "mesos.Volume.Source.CSIVolume.StaticProvisioning.VolumeContextEntry", size: 256, fields: &[
     Field { number: 1, names: ["key", "key"], kind: Kind::String, label: Label::Optional, default: Default::None },
     Field { number: 2, names: ["value", "value"], kind: Kind::String, label: Label::Optional, default: Default::None },
 ] };
-pub static M_NETWORKINFO: Message = Message { name: "mesos.NetworkInfo", fields: &[
+pub static M_NETWORKINFO: Message = Message { name: "mesos.NetworkInfo", size: size_of::<super::NetworkInfo>(), fields: &[
     Field { number: 5, names: ["ip_addresses", "ip_addresses"], kind: Kind::Message(&M_NETWORKINFO__IPADDRESS), label: Label::Repeated, default: Default::None },
     Field { number: 6, names: ["name", "name"], kind: Kind::String, label: Label::Optional, default: Default::None },
     Field { number: 3, names: ["groups", "groups"], kind: Kind::String, label: Label::Repeated, default: Default::None },
     Field { number: 4, names: ["labels", "labels"], kind: Kind::Message(&M_LABELS), label: Label::Optional, default: Default::None },
     Field { number: 7, names: ["port_mappings", "port_mappings"], kind: Kind::Message(&M_NETWORKINFO__PORTMAPPING), label: Label::Repeated, default: Default::None },
 ] };
-pub static M_NETWORKINFO__IPADDRESS: Message = Message { name: "mesos.NetworkInfo.IPAddress", fields: &[
+pub static M_NETWORKINFO__IPADDRESS: Message = Message { name: "mesos.NetworkInfo.IPAddress", size: size_of::<super::network_info::IpAddress>(), fields: &[
     Field { number: 1, names: ["protocol", "protocol"], kind: Kind::Enum(&E_NETWORKINFO__PROTOCOL), label: Label::Optional, default: Default::Enum(1) },
     Field { number: 2, names: ["ip_address", "ip_address"], kind: Kind::String, label: Label::Optional, default: Default::None },
 ] };
-pub static M_NETWORKINFO__PORTMAPPING: Message = Message { name: "mesos.NetworkInfo.PortMapping", fields: &[
+pub static M_NETWORKINFO__PORTMAPPING: Message = Message { name: "mesos.NetworkInfo.PortMapping", size: size_of::<super::network_info::PortMapping>(), fields: &[
     Field { number: 1, names: ["host_port", "host_port"], kind: Kind::Uint32, label: Label::Required, default: Default::None },
     Field { number: 2, names: ["container_port", "container_port"], kind: Kind::Uint32, label: Label::Required, default: Default::None },
     Field { number: 3, names: ["protocol", "protocol"], kind: Kind::String, label: Label::Optional, default: Default::None },
 ] };
-pub static M_CAPABILITYINFO: Message = Message { name: "mesos.CapabilityInfo", fields: &[
+pub static M_CAPABILITYINFO: Message = Message { name: "mesos.CapabilityInfo", size: size_of::<super::CapabilityInfo>(), fields: &[
     Field { number: 1, names: ["capabilities", "capabilities"], kind: Kind::Enum(&E_CAPABILITYINFO__CAPABILITY), label: Label::Repeated, default: Default::None },
 ] };
-pub static M_SECCOMPINFO: Message = Message { name: "mesos.SeccompInfo", fields: &[
+pub static M_SECCOMPINFO: Message = Message { name: "mesos.SeccompInfo", size: size_of::<super::SeccompInfo>(), fields: &[
     Field { number: 1, names: ["profile_name", "profile_name"], kind: Kind::String, label: Label::Optional, default: Default::None },
     Field { number: 2, names: ["unconfined", "unconfined"], kind: Kind::Bool, label: Label::Optional, default: Default::None },
 ] };
-pub static M_LINUXINFO: Message = Message { name: "mesos.LinuxInfo", fields: &[
+pub static M_LINUXINFO: Message = Message { name: "mesos.LinuxInfo", size: size_of::<super::LinuxInfo>(), fields: &[
     Field { number: 1, names: ["capability_info", "capability_info"], kind: Kind::Message(&M_CAPABILITYINFO), label: Label::Optional, default: Default::None },
     Field { number: 2, names: ["bounding_capabilities", "bounding_capabilities"], kind: Kind::Message(&M_CAPABILITYINFO), label: Label::Optional, default: Default::None },
     Field { number: 3, names: ["effective_capabilities", "effective_capabilities"], kind: Kind::Message(&M_CAPABILITYINFO), label: Label::Optional, default: Default::None },
@@ -1434,22 +1434,22 @@ pub static M_LINUXINFO: Message = Message { name: "mesos.LinuxInfo", fields: &[
     Field { number: 7, names: ["shm_size", "shm_size"], kind: Kind::Uint32, label: Label::Optional, default: Default::None },
     Field { number: 8, names: ["share_cgroups", "share_cgroups"], kind: Kind::Bool, label: Label::Optional, default: Default::Bool(true) },
 ] };
-pub static M_RLIMITINFO: Message = Message { name: "mesos.RLimitInfo", fields: &[
+pub static M_RLIMITINFO: Message = Message { name: "mesos.RLimitInfo", size: size_of::<super::RLimitInfo>(), fields: &[
     Field { number: 1, names: ["rlimits", "rlimits"], kind: Kind::Message(&M_RLIMITINFO__RLIMIT), label: Label::Repeated, default: Default::None },
 ] };
-pub static M_RLIMITINFO__RLIMIT: Message = Message { name: "mesos.RLimitInfo.RLimit", fields: &[
+pub static M_RLIMITINFO__RLIMIT: Message = Message { name: "mesos.RLimitInfo.RLimit", size: size_of::<super::r_limit_info::RLimit>(), fields: &[
     Field { number: 1, names: ["type", "type"], kind: Kind::Enum(&E_RLIMITINFO__RLIMIT__TYPE), label: Label::Optional, default: Default::None },
     Field { number: 2, names: ["hard", "hard"], kind: Kind::Uint64, label: Label::Optional, default: Default::None },
     Field { number: 3, names: ["soft", "soft"], kind: Kind::Uint64, label: Label::Optional, default: Default::None },
 ] };
-pub static M_TTYINFO: Message = Message { name: "mesos.TTYInfo", fields: &[
+pub static M_TTYINFO: Message = Message { name: "mesos.TTYInfo", size: size_of::<super::TtyInfo>(), fields: &[
     Field { number: 1, names: ["window_size", "window_size"], kind: Kind::Message(&M_TTYINFO__WINDOWSIZE), label: Label::Optional, default: Default::None },
 ] };
-pub static M_TTYINFO__WINDOWSIZE: Message = Message { name: "mesos.TTYInfo.WindowSize", fields: &[
+pub static M_TTYINFO__WINDOWSIZE: Message = Message { name: "mesos.TTYInfo.WindowSize", size: size_of::<super::tty_info::WindowSize>(), fields: &[
     Field { number: 1, names: ["rows", "rows"], kind: Kind::Uint32, label: Label::Required, default: Default::None },
     Field { number: 2, names: ["columns", "columns"], kind: Kind::Uint32, label: Label::Required, default: Default::None },
 ] };
-pub static M_CONTAINERINFO: Message = Message { name: "mesos.ContainerInfo", fields: &[
+pub static M_CONTAINERINFO: Message = Message { name: "mesos.ContainerInfo", size: size_of::<super::ContainerInfo>(), fields: &[
     Field { number: 1, names: ["type", "type"], kind: Kind::Enum(&E_CONTAINERINFO__TYPE), label: Label::Required, default: Default::None },
     Field { number: 2, names: ["volumes", "volumes"], kind: Kind::Message(&M_VOLUME), label: Label::Repeated, default: Default::None },
     Field { number: 4, names: ["hostname", "hostname"], kind: Kind::String, label: Label::Optional, default: Default::None },
@@ -1460,7 +1460,7 @@ pub static M_CONTAINERINFO: Message = Message { name: "mesos.ContainerInfo", fie
     Field { number: 9, names: ["rlimit_info", "rlimit_info"], kind: Kind::Message(&M_RLIMITINFO), label: Label::Optional, default: Default::None },
     Field { number: 10, names: ["tty_info", "tty_info"], kind: Kind::Message(&M_TTYINFO), label: Label::Optional, default: Default::None },
 ] };
-pub static M_CONTAINERINFO__DOCKERINFO: Message = Message { name: "mesos.ContainerInfo.DockerInfo", fields: &[
+pub static M_CONTAINERINFO__DOCKERINFO: Message = Message { name: "mesos.ContainerInfo.DockerInfo", size: size_of::<super::container_info::DockerInfo>(), fields: &[
     Field { number: 1, names: ["image", "image"], kind: Kind::String, label: Label::Required, default: Default::None },
     Field { number: 2, names: ["network", "network"], kind: Kind::Enum(&E_CONTAINERINFO__DOCKERINFO__NETWORK), label: Label::Optional, default: Default::Enum(1) },
     Field { number: 3, names: ["port_mappings", "port_mappings"], kind: Kind::Message(&M_CONTAINERINFO__DOCKERINFO__PORTMAPPING), label: Label::Repeated, default: Default::None },
@@ -1469,32 +1469,32 @@ pub static M_CONTAINERINFO__DOCKERINFO: Message = Message { name: "mesos.Contain
     Field { number: 6, names: ["force_pull_image", "force_pull_image"], kind: Kind::Bool, label: Label::Optional, default: Default::None },
     Field { number: 7, names: ["volume_driver", "volume_driver"], kind: Kind::String, label: Label::Optional, default: Default::None },
 ] };
-pub static M_CONTAINERINFO__DOCKERINFO__PORTMAPPING: Message = Message { name: "mesos.ContainerInfo.DockerInfo.PortMapping", fields: &[
+pub static M_CONTAINERINFO__DOCKERINFO__PORTMAPPING: Message = Message { name: "mesos.ContainerInfo.DockerInfo.PortMapping", size: size_of::<super::container_info::docker_info::PortMapping>(), fields: &[
     Field { number: 1, names: ["host_port", "host_port"], kind: Kind::Uint32, label: Label::Required, default: Default::None },
     Field { number: 2, names: ["container_port", "container_port"], kind: Kind::Uint32, label: Label::Required, default: Default::None },
     Field { number: 3, names: ["protocol", "protocol"], kind: Kind::String, label: Label::Optional, default: Default::None },
 ] };
-pub static M_CONTAINERINFO__MESOSINFO: Message = Message { name: "mesos.ContainerInfo.MesosInfo", fields: &[
+pub static M_CONTAINERINFO__MESOSINFO: Message = Message { name: "mesos.ContainerInfo.MesosInfo", size: size_of::<super::container_info::MesosInfo>(), fields: &[
     Field { number: 1, names: ["image", "image"], kind: Kind::Message(&M_IMAGE), label: Label::Optional, default: Default::None },
 ] };
-pub static M_CONTAINERSTATUS: Message = Message { name: "mesos.ContainerStatus", fields: &[
+pub static M_CONTAINERSTATUS: Message = Message { name: "mesos.ContainerStatus", size: size_of::<super::ContainerStatus>(), fields: &[
     Field { number: 4, names: ["container_id", "container_id"], kind: Kind::Message(&M_CONTAINERID), label: Label::Optional, default: Default::None },
     Field { number: 1, names: ["network_infos", "network_infos"], kind: Kind::Message(&M_NETWORKINFO), label: Label::Repeated, default: Default::None },
     Field { number: 2, names: ["cgroup_info", "cgroup_info"], kind: Kind::Message(&M_CGROUPINFO), label: Label::Optional, default: Default::None },
     Field { number: 3, names: ["executor_pid", "executor_pid"], kind: Kind::Uint32, label: Label::Optional, default: Default::None },
 ] };
-pub static M_CGROUPINFO: Message = Message { name: "mesos.CgroupInfo", fields: &[
+pub static M_CGROUPINFO: Message = Message { name: "mesos.CgroupInfo", size: size_of::<super::CgroupInfo>(), fields: &[
     Field { number: 1, names: ["net_cls", "net_cls"], kind: Kind::Message(&M_CGROUPINFO__NETCLS), label: Label::Optional, default: Default::None },
 ] };
-pub static M_CGROUPINFO__BLKIO: Message = Message { name: "mesos.CgroupInfo.Blkio", fields: &[
+pub static M_CGROUPINFO__BLKIO: Message = Message { name: "mesos.CgroupInfo.Blkio", size: size_of::<super::cgroup_info::Blkio>(), fields: &[
 ] };
-pub static M_CGROUPINFO__BLKIO__VALUE: Message = Message { name: "mesos.CgroupInfo.Blkio.Value", fields: &[
+pub static M_CGROUPINFO__BLKIO__VALUE: Message = Message { name: "mesos.CgroupInfo.Blkio.Value", size: size_of::<super::cgroup_info::blkio::Value>(), fields: &[
     Field { number: 1, names: ["op", "op"], kind: Kind::Enum(&E_CGROUPINFO__BLKIO__OPERATION), label: Label::Optional, default: Default::None },
     Field { number: 2, names: ["value", "value"], kind: Kind::Uint64, label: Label::Optional, default: Default::None },
 ] };
-pub static M_CGROUPINFO__BLKIO__CFQ: Message = Message { name: "mesos.CgroupInfo.Blkio.CFQ", fields: &[
+pub static M_CGROUPINFO__BLKIO__CFQ: Message = Message { name: "mesos.CgroupInfo.Blkio.CFQ", size: size_of::<super::cgroup_info::blkio::Cfq>(), fields: &[
 ] };
-pub static M_CGROUPINFO__BLKIO__CFQ__STATISTICS: Message = Message { name: "mesos.CgroupInfo.Blkio.CFQ.Statistics", fields: &[
+pub static M_CGROUPINFO__BLKIO__CFQ__STATISTICS: Message = Message { name: "mesos.CgroupInfo.Blkio.CFQ.Statistics", size: size_of::<super::cgroup_info::blkio::cfq::Statistics>(), fields: &[
     Field { number: 1, names: ["device", "device"], kind: Kind::Message(&M_DEVICE__NUMBER), label: Label::Optional, default: Default::None },
     Field { number: 2, names: ["sectors", "sectors"], kind: Kind::Uint64, label: Label::Optional, default: Default::None },
     Field { number: 3, names: ["time", "time"], kind: Kind::Uint64, label: Label::Optional, default: Default::None },
@@ -1505,39 +1505,39 @@ pub static M_CGROUPINFO__BLKIO__CFQ__STATISTICS: Message = Message { name: "meso
     Field { number: 8, names: ["io_merged", "io_merged"], kind: Kind::Message(&M_CGROUPINFO__BLKIO__VALUE), label: Label::Repeated, default: Default::None },
     Field { number: 9, names: ["io_queued", "io_queued"], kind: Kind::Message(&M_CGROUPINFO__BLKIO__VALUE), label: Label::Repeated, default: Default::None },
 ] };
-pub static M_CGROUPINFO__BLKIO__THROTTLING: Message = Message { name: "mesos.CgroupInfo.Blkio.Throttling", fields: &[
+pub static M_CGROUPINFO__BLKIO__THROTTLING: Message = Message { name: "mesos.CgroupInfo.Blkio.Throttling", size: size_of::<super::cgroup_info::blkio::Throttling>(), fields: &[
 ] };
-pub static M_CGROUPINFO__BLKIO__THROTTLING__STATISTICS: Message = Message { name: "mesos.CgroupInfo.Blkio.Throttling.Statistics", fields: &[
+pub static M_CGROUPINFO__BLKIO__THROTTLING__STATISTICS: Message = Message { name: "mesos.CgroupInfo.Blkio.Throttling.Statistics", size: size_of::<super::cgroup_info::blkio::throttling::Statistics>(), fields: &[
     Field { number: 1, names: ["device", "device"], kind: Kind::Message(&M_DEVICE__NUMBER), label: Label::Optional, default: Default::None },
     Field { number: 2, names: ["io_serviced", "io_serviced"], kind: Kind::Message(&M_CGROUPINFO__BLKIO__VALUE), label: Label::Repeated, default: Default::None },
     Field { number: 3, names: ["io_service_bytes", "io_service_bytes"], kind: Kind::Message(&M_CGROUPINFO__BLKIO__VALUE), label: Label::Repeated, default: Default::None },
 ] };
-pub static M_CGROUPINFO__BLKIO__STATISTICS: Message = Message { name: "mesos.CgroupInfo.Blkio.Statistics", fields: &[
+pub static M_CGROUPINFO__BLKIO__STATISTICS: Message = Message { name: "mesos.CgroupInfo.Blkio.Statistics", size: size_of::<super::cgroup_info::blkio::Statistics>(), fields: &[
     Field { number: 1, names: ["cfq", "cfq"], kind: Kind::Message(&M_CGROUPINFO__BLKIO__CFQ__STATISTICS), label: Label::Repeated, default: Default::None },
     Field { number: 2, names: ["cfq_recursive", "cfq_recursive"], kind: Kind::Message(&M_CGROUPINFO__BLKIO__CFQ__STATISTICS), label: Label::Repeated, default: Default::None },
     Field { number: 3, names: ["throttling", "throttling"], kind: Kind::Message(&M_CGROUPINFO__BLKIO__THROTTLING__STATISTICS), label: Label::Repeated, default: Default::None },
 ] };
-pub static M_CGROUPINFO__NETCLS: Message = Message { name: "mesos.CgroupInfo.NetCls", fields: &[
+pub static M_CGROUPINFO__NETCLS: Message = Message { name: "mesos.CgroupInfo.NetCls", size: size_of::<super::cgroup_info::NetCls>(), fields: &[
     Field { number: 1, names: ["classid", "classid"], kind: Kind::Uint32, label: Label::Optional, default: Default::None },
 ] };
-pub static M_LABELS: Message = Message { name: "mesos.Labels", fields: &[
+pub static M_LABELS: Message = Message { name: "mesos.Labels", size: size_of::<super::Labels>(), fields: &[
     Field { number: 1, names: ["labels", "labels"], kind: Kind::Message(&M_LABEL), label: Label::Repeated, default: Default::None },
 ] };
-pub static M_LABEL: Message = Message { name: "mesos.Label", fields: &[
+pub static M_LABEL: Message = Message { name: "mesos.Label", size: size_of::<super::Label>(), fields: &[
     Field { number: 1, names: ["key", "key"], kind: Kind::String, label: Label::Required, default: Default::None },
     Field { number: 2, names: ["value", "value"], kind: Kind::String, label: Label::Optional, default: Default::None },
 ] };
-pub static M_PORT: Message = Message { name: "mesos.Port", fields: &[
+pub static M_PORT: Message = Message { name: "mesos.Port", size: size_of::<super::Port>(), fields: &[
     Field { number: 1, names: ["number", "number"], kind: Kind::Uint32, label: Label::Required, default: Default::None },
     Field { number: 2, names: ["name", "name"], kind: Kind::String, label: Label::Optional, default: Default::None },
     Field { number: 3, names: ["protocol", "protocol"], kind: Kind::String, label: Label::Optional, default: Default::None },
     Field { number: 4, names: ["visibility", "visibility"], kind: Kind::Enum(&E_DISCOVERYINFO__VISIBILITY), label: Label::Optional, default: Default::None },
     Field { number: 5, names: ["labels", "labels"], kind: Kind::Message(&M_LABELS), label: Label::Optional, default: Default::None },
 ] };
-pub static M_PORTS: Message = Message { name: "mesos.Ports", fields: &[
+pub static M_PORTS: Message = Message { name: "mesos.Ports", size: size_of::<super::Ports>(), fields: &[
     Field { number: 1, names: ["ports", "ports"], kind: Kind::Message(&M_PORT), label: Label::Repeated, default: Default::None },
 ] };
-pub static M_DISCOVERYINFO: Message = Message { name: "mesos.DiscoveryInfo", fields: &[
+pub static M_DISCOVERYINFO: Message = Message { name: "mesos.DiscoveryInfo", size: size_of::<super::DiscoveryInfo>(), fields: &[
     Field { number: 1, names: ["visibility", "visibility"], kind: Kind::Enum(&E_DISCOVERYINFO__VISIBILITY), label: Label::Required, default: Default::None },
     Field { number: 2, names: ["name", "name"], kind: Kind::String, label: Label::Optional, default: Default::None },
     Field { number: 3, names: ["environment", "environment"], kind: Kind::String, label: Label::Optional, default: Default::None },
@@ -1546,11 +1546,11 @@ pub static M_DISCOVERYINFO: Message = Message { name: "mesos.DiscoveryInfo", fie
     Field { number: 6, names: ["ports", "ports"], kind: Kind::Message(&M_PORTS), label: Label::Optional, default: Default::None },
     Field { number: 7, names: ["labels", "labels"], kind: Kind::Message(&M_LABELS), label: Label::Optional, default: Default::None },
 ] };
-pub static M_WEIGHTINFO: Message = Message { name: "mesos.WeightInfo", fields: &[
+pub static M_WEIGHTINFO: Message = Message { name: "mesos.WeightInfo", size: size_of::<super::WeightInfo>(), fields: &[
     Field { number: 1, names: ["weight", "weight"], kind: Kind::Double, label: Label::Required, default: Default::None },
     Field { number: 2, names: ["role", "role"], kind: Kind::String, label: Label::Optional, default: Default::None },
 ] };
-pub static M_VERSIONINFO: Message = Message { name: "mesos.VersionInfo", fields: &[
+pub static M_VERSIONINFO: Message = Message { name: "mesos.VersionInfo", size: size_of::<super::VersionInfo>(), fields: &[
     Field { number: 1, names: ["version", "version"], kind: Kind::String, label: Label::Required, default: Default::None },
     Field { number: 2, names: ["build_date", "build_date"], kind: Kind::String, label: Label::Optional, default: Default::None },
     Field { number: 3, names: ["build_time", "build_time"], kind: Kind::Double, label: Label::Optional, default: Default::None },
@@ -1559,21 +1559,21 @@ pub static M_VERSIONINFO: Message = Message { name: "mesos.VersionInfo", fields:
     Field { number: 6, names: ["git_branch", "git_branch"], kind: Kind::String, label: Label::Optional, default: Default::None },
     Field { number: 7, names: ["git_tag", "git_tag"], kind: Kind::String, label: Label::Optional, default: Default::None },
 ] };
-pub static M_FLAG: Message = Message { name: "mesos.Flag", fields: &[
+pub static M_FLAG: Message = Message { name: "mesos.Flag", size: size_of::<super::Flag>(), fields: &[
     Field { number: 1, names: ["name", "name"], kind: Kind::String, label: Label::Required, default: Default::None },
     Field { number: 2, names: ["value", "value"], kind: Kind::String, label: Label::Optional, default: Default::None },
 ] };
-pub static M_ROLE: Message = Message { name: "mesos.Role", fields: &[
+pub static M_ROLE: Message = Message { name: "mesos.Role", size: size_of::<super::Role>(), fields: &[
     Field { number: 1, names: ["name", "name"], kind: Kind::String, label: Label::Required, default: Default::None },
     Field { number: 2, names: ["weight", "weight"], kind: Kind::Double, label: Label::Required, default: Default::None },
     Field { number: 3, names: ["frameworks", "frameworks"], kind: Kind::Message(&M_FRAMEWORKID), label: Label::Repeated, default: Default::None },
     Field { number: 4, names: ["resources", "resources"], kind: Kind::Message(&M_RESOURCE), label: Label::Repeated, default: Default::None },
 ] };
-pub static M_METRIC: Message = Message { name: "mesos.Metric", fields: &[
+pub static M_METRIC: Message = Message { name: "mesos.Metric", size: size_of::<super::Metric>(), fields: &[
     Field { number: 1, names: ["name", "name"], kind: Kind::String, label: Label::Required, default: Default::None },
     Field { number: 2, names: ["value", "value"], kind: Kind::Double, label: Label::Optional, default: Default::None },
 ] };
-pub static M_FILEINFO: Message = Message { name: "mesos.FileInfo", fields: &[
+pub static M_FILEINFO: Message = Message { name: "mesos.FileInfo", size: size_of::<super::FileInfo>(), fields: &[
     Field { number: 1, names: ["path", "path"], kind: Kind::String, label: Label::Required, default: Default::None },
     Field { number: 2, names: ["nlink", "nlink"], kind: Kind::Int32, label: Label::Optional, default: Default::None },
     Field { number: 3, names: ["size", "size"], kind: Kind::Uint64, label: Label::Optional, default: Default::None },
@@ -1582,39 +1582,39 @@ pub static M_FILEINFO: Message = Message { name: "mesos.FileInfo", fields: &[
     Field { number: 6, names: ["uid", "uid"], kind: Kind::String, label: Label::Optional, default: Default::None },
     Field { number: 7, names: ["gid", "gid"], kind: Kind::String, label: Label::Optional, default: Default::None },
 ] };
-pub static M_DEVICE: Message = Message { name: "mesos.Device", fields: &[
+pub static M_DEVICE: Message = Message { name: "mesos.Device", size: size_of::<super::Device>(), fields: &[
     Field { number: 1, names: ["path", "path"], kind: Kind::String, label: Label::Optional, default: Default::None },
     Field { number: 2, names: ["number", "number"], kind: Kind::Message(&M_DEVICE__NUMBER), label: Label::Optional, default: Default::None },
 ] };
-pub static M_DEVICE__NUMBER: Message = Message { name: "mesos.Device.Number", fields: &[
+pub static M_DEVICE__NUMBER: Message = Message { name: "mesos.Device.Number", size: size_of::<super::device::Number>(), fields: &[
     Field { number: 1, names: ["major_number", "major_number"], kind: Kind::Uint64, label: Label::Required, default: Default::None },
     Field { number: 2, names: ["minor_number", "minor_number"], kind: Kind::Uint64, label: Label::Required, default: Default::None },
 ] };
-pub static M_DEVICEACCESS: Message = Message { name: "mesos.DeviceAccess", fields: &[
+pub static M_DEVICEACCESS: Message = Message { name: "mesos.DeviceAccess", size: size_of::<super::DeviceAccess>(), fields: &[
     Field { number: 1, names: ["device", "device"], kind: Kind::Message(&M_DEVICE), label: Label::Required, default: Default::None },
     Field { number: 2, names: ["access", "access"], kind: Kind::Message(&M_DEVICEACCESS__ACCESS), label: Label::Required, default: Default::None },
 ] };
-pub static M_DEVICEACCESS__ACCESS: Message = Message { name: "mesos.DeviceAccess.Access", fields: &[
+pub static M_DEVICEACCESS__ACCESS: Message = Message { name: "mesos.DeviceAccess.Access", size: size_of::<super::device_access::Access>(), fields: &[
     Field { number: 1, names: ["read", "read"], kind: Kind::Bool, label: Label::Optional, default: Default::None },
     Field { number: 2, names: ["write", "write"], kind: Kind::Bool, label: Label::Optional, default: Default::None },
     Field { number: 3, names: ["mknod", "mknod"], kind: Kind::Bool, label: Label::Optional, default: Default::None },
 ] };
-pub static M_DEVICEWHITELIST: Message = Message { name: "mesos.DeviceWhitelist", fields: &[
+pub static M_DEVICEWHITELIST: Message = Message { name: "mesos.DeviceWhitelist", size: size_of::<super::DeviceWhitelist>(), fields: &[
     Field { number: 1, names: ["allowed_devices", "allowed_devices"], kind: Kind::Message(&M_DEVICEACCESS), label: Label::Repeated, default: Default::None },
 ] };
-pub static M_DRAINCONFIG: Message = Message { name: "mesos.DrainConfig", fields: &[
+pub static M_DRAINCONFIG: Message = Message { name: "mesos.DrainConfig", size: size_of::<super::DrainConfig>(), fields: &[
     Field { number: 1, names: ["max_grace_period", "max_grace_period"], kind: Kind::Message(&M_DURATIONINFO), label: Label::Optional, default: Default::None },
     Field { number: 2, names: ["mark_gone", "mark_gone"], kind: Kind::Bool, label: Label::Optional, default: Default::Bool(false) },
 ] };
-pub static M_DRAININFO: Message = Message { name: "mesos.DrainInfo", fields: &[
+pub static M_DRAININFO: Message = Message { name: "mesos.DrainInfo", size: size_of::<super::DrainInfo>(), fields: &[
     Field { number: 1, names: ["state", "state"], kind: Kind::Enum(&E_DRAINSTATE), label: Label::Required, default: Default::None },
     Field { number: 2, names: ["config", "config"], kind: Kind::Message(&M_DRAINCONFIG), label: Label::Required, default: Default::None },
 ] };
-pub static M_PROTOBUFDURATION: Message = Message { name: "mesos.ProtobufDuration", fields: &[
+pub static M_PROTOBUFDURATION: Message = Message { name: "mesos.ProtobufDuration", size: size_of::<super::ProtobufDuration>(), fields: &[
     Field { number: 1, names: ["seconds", "seconds"], kind: Kind::Int64, label: Label::Optional, default: Default::None },
     Field { number: 2, names: ["nanos", "nanos"], kind: Kind::Int32, label: Label::Optional, default: Default::None },
 ] };
-pub static M_AGENT__CALL: Message = Message { name: "mesos.agent.Call", fields: &[
+pub static M_AGENT__CALL: Message = Message { name: "mesos.agent.Call", size: size_of::<super::agent::Call>(), fields: &[
     Field { number: 1, names: ["type", "type"], kind: Kind::Enum(&E_AGENT__CALL__TYPE), label: Label::Optional, default: Default::None },
     Field { number: 2, names: ["get_metrics", "get_metrics"], kind: Kind::Message(&M_AGENT__CALL__GETMETRICS), label: Label::Optional, default: Default::None },
     Field { number: 3, names: ["set_logging_level", "set_logging_level"], kind: Kind::Message(&M_AGENT__CALL__SETLOGGINGLEVEL), label: Label::Optional, default: Default::None },
@@ -1638,91 +1638,91 @@ pub static M_AGENT__CALL: Message = Message { name: "mesos.agent.Call", fields: 
     Field { number: 22, names: ["mark_resource_provider_gone", "mark_resource_provider_gone"], kind: Kind::Message(&M_AGENT__CALL__MARKRESOURCEPROVIDERGONE), label: Label::Optional, default: Default::None },
     Field { number: 21, names: ["prune_images", "prune_images"], kind: Kind::Message(&M_AGENT__CALL__PRUNEIMAGES), label: Label::Optional, default: Default::None },
 ] };
-pub static M_AGENT__CALL__GETMETRICS: Message = Message { name: "mesos.agent.Call.GetMetrics", fields: &[
+pub static M_AGENT__CALL__GETMETRICS: Message = Message { name: "mesos.agent.Call.GetMetrics", size: size_of::<super::agent::call::GetMetrics>(), fields: &[
     Field { number: 1, names: ["timeout", "timeout"], kind: Kind::Message(&M_DURATIONINFO), label: Label::Optional, default: Default::None },
 ] };
-pub static M_AGENT__CALL__SETLOGGINGLEVEL: Message = Message { name: "mesos.agent.Call.SetLoggingLevel", fields: &[
+pub static M_AGENT__CALL__SETLOGGINGLEVEL: Message = Message { name: "mesos.agent.Call.SetLoggingLevel", size: size_of::<super::agent::call::SetLoggingLevel>(), fields: &[
     Field { number: 1, names: ["level", "level"], kind: Kind::Uint32, label: Label::Required, default: Default::None },
     Field { number: 2, names: ["duration", "duration"], kind: Kind::Message(&M_DURATIONINFO), label: Label::Required, default: Default::None },
 ] };
-pub static M_AGENT__CALL__LISTFILES: Message = Message { name: "mesos.agent.Call.ListFiles", fields: &[
+pub static M_AGENT__CALL__LISTFILES: Message = Message { name: "mesos.agent.Call.ListFiles", size: size_of::<super::agent::call::ListFiles>(), fields: &[
     Field { number: 1, names: ["path", "path"], kind: Kind::String, label: Label::Required, default: Default::None },
 ] };
-pub static M_AGENT__CALL__READFILE: Message = Message { name: "mesos.agent.Call.ReadFile", fields: &[
+pub static M_AGENT__CALL__READFILE: Message = Message { name: "mesos.agent.Call.ReadFile", size: size_of::<super::agent::call::ReadFile>(), fields: &[
     Field { number: 1, names: ["path", "path"], kind: Kind::String, label: Label::Required, default: Default::None },
     Field { number: 2, names: ["offset", "offset"], kind: Kind::Uint64, label: Label::Required, default: Default::None },
     Field { number: 3, names: ["length", "length"], kind: Kind::Uint64, label: Label::Optional, default: Default::None },
 ] };
-pub static M_AGENT__CALL__GETCONTAINERS: Message = Message { name: "mesos.agent.Call.GetContainers", fields: &[
+pub static M_AGENT__CALL__GETCONTAINERS: Message = Message { name: "mesos.agent.Call.GetContainers", size: size_of::<super::agent::call::GetContainers>(), fields: &[
     Field { number: 1, names: ["show_nested", "show_nested"], kind: Kind::Bool, label: Label::Optional, default: Default::None },
     Field { number: 2, names: ["show_standalone", "show_standalone"], kind: Kind::Bool, label: Label::Optional, default: Default::None },
 ] };
-pub static M_AGENT__CALL__LAUNCHNESTEDCONTAINER: Message = Message { name: "mesos.agent.Call.LaunchNestedContainer", fields: &[
+pub static M_AGENT__CALL__LAUNCHNESTEDCONTAINER: Message = Message { name: "mesos.agent.Call.LaunchNestedContainer", size: size_of::<super::agent::call::LaunchNestedContainer>(), fields: &[
     Field { number: 1, names: ["container_id", "container_id"], kind: Kind::Message(&M_CONTAINERID), label: Label::Required, default: Default::None },
     Field { number: 2, names: ["command", "command"], kind: Kind::Message(&M_COMMANDINFO), label: Label::Optional, default: Default::None },
     Field { number: 3, names: ["container", "container"], kind: Kind::Message(&M_CONTAINERINFO), label: Label::Optional, default: Default::None },
 ] };
-pub static M_AGENT__CALL__WAITNESTEDCONTAINER: Message = Message { name: "mesos.agent.Call.WaitNestedContainer", fields: &[
+pub static M_AGENT__CALL__WAITNESTEDCONTAINER: Message = Message { name: "mesos.agent.Call.WaitNestedContainer", size: size_of::<super::agent::call::WaitNestedContainer>(), fields: &[
     Field { number: 1, names: ["container_id", "container_id"], kind: Kind::Message(&M_CONTAINERID), label: Label::Required, default: Default::None },
 ] };
-pub static M_AGENT__CALL__KILLNESTEDCONTAINER: Message = Message { name: "mesos.agent.Call.KillNestedContainer", fields: &[
+pub static M_AGENT__CALL__KILLNESTEDCONTAINER: Message = Message { name: "mesos.agent.Call.KillNestedContainer", size: size_of::<super::agent::call::KillNestedContainer>(), fields: &[
     Field { number: 1, names: ["container_id", "container_id"], kind: Kind::Message(&M_CONTAINERID), label: Label::Required, default: Default::None },
     Field { number: 2, names: ["signal", "signal"], kind: Kind::Int32, label: Label::Optional, default: Default::None },
 ] };
-pub static M_AGENT__CALL__REMOVENESTEDCONTAINER: Message = Message { name: "mesos.agent.Call.RemoveNestedContainer", fields: &[
+pub static M_AGENT__CALL__REMOVENESTEDCONTAINER: Message = Message { name: "mesos.agent.Call.RemoveNestedContainer", size: size_of::<super::agent::call::RemoveNestedContainer>(), fields: &[
     Field { number: 1, names: ["container_id", "container_id"], kind: Kind::Message(&M_CONTAINERID), label: Label::Required, default: Default::None },
 ] };
-pub static M_AGENT__CALL__LAUNCHNESTEDCONTAINERSESSION: Message = Message { name: "mesos.agent.Call.LaunchNestedContainerSession", fields: &[
+pub static M_AGENT__CALL__LAUNCHNESTEDCONTAINERSESSION: Message = Message { name: "mesos.agent.Call.LaunchNestedContainerSession", size: size_of::<super::agent::call::LaunchNestedContainerSession>(), fields: &[
     Field { number: 1, names: ["container_id", "container_id"], kind: Kind::Message(&M_CONTAINERID), label: Label::Required, default: Default::None },
     Field { number: 2, names: ["command", "command"], kind: Kind::Message(&M_COMMANDINFO), label: Label::Optional, default: Default::None },
     Field { number: 3, names: ["container", "container"], kind: Kind::Message(&M_CONTAINERINFO), label: Label::Optional, default: Default::None },
 ] };
-pub static M_AGENT__CALL__ATTACHCONTAINERINPUT: Message = Message { name: "mesos.agent.Call.AttachContainerInput", fields: &[
+pub static M_AGENT__CALL__ATTACHCONTAINERINPUT: Message = Message { name: "mesos.agent.Call.AttachContainerInput", size: size_of::<super::agent::call::AttachContainerInput>(), fields: &[
     Field { number: 1, names: ["type", "type"], kind: Kind::Enum(&E_AGENT__CALL__ATTACHCONTAINERINPUT__TYPE), label: Label::Optional, default: Default::None },
     Field { number: 2, names: ["container_id", "container_id"], kind: Kind::Message(&M_CONTAINERID), label: Label::Optional, default: Default::None },
     Field { number: 3, names: ["process_io", "process_io"], kind: Kind::Message(&M_AGENT__PROCESSIO), label: Label::Optional, default: Default::None },
 ] };
-pub static M_AGENT__CALL__ATTACHCONTAINEROUTPUT: Message = Message { name: "mesos.agent.Call.AttachContainerOutput", fields: &[
+pub static M_AGENT__CALL__ATTACHCONTAINEROUTPUT: Message = Message { name: "mesos.agent.Call.AttachContainerOutput", size: size_of::<super::agent::call::AttachContainerOutput>(), fields: &[
     Field { number: 1, names: ["container_id", "container_id"], kind: Kind::Message(&M_CONTAINERID), label: Label::Required, default: Default::None },
 ] };
-pub static M_AGENT__CALL__LAUNCHCONTAINER: Message = Message { name: "mesos.agent.Call.LaunchContainer", fields: &[
+pub static M_AGENT__CALL__LAUNCHCONTAINER: Message = Message { name: "mesos.agent.Call.LaunchContainer", size: size_of::<super::agent::call::LaunchContainer>(), fields: &[
     Field { number: 1, names: ["container_id", "container_id"], kind: Kind::Message(&M_CONTAINERID), label: Label::Required, default: Default::None },
     Field { number: 2, names: ["command", "command"], kind: Kind::Message(&M_COMMANDINFO), label: Label::Optional, default: Default::None },
     Field { number: 3, names: ["resources", "resources"], kind: Kind::Message(&M_RESOURCE), label: Label::Repeated, default: Default::None },
     Field { number: 4, names: ["container", "container"], kind: Kind::Message(&M_CONTAINERINFO), label: Label::Optional, default: Default::None },
     Field { number: 5, names: ["limits", "limits"], kind: Kind::Message(&M_AGENT__CALL__LAUNCHCONTAINER__LIMITSENTRY), label: Label::Map, default: Default::None },
 ] };
-pub static M_AGENT__CALL__LAUNCHCONTAINER__LIMITSENTRY: Message = Message { name: "mesos.agent.Call.LaunchContainer.LimitsEntry", fields: &[
+pub static M_AGENT__CALL__LAUNCHCONTAINER__LIMITSENTRY: Message = Message { name: "mesos.agent.Call.LaunchContainer.LimitsEntry", size: 256, fields: &[
     Field { number: 1, names: ["key", "key"], kind: Kind::String, label: Label::Optional, default: Default::None },
     Field { number: 2, names: ["value", "value"], kind: Kind::Message(&M_VALUE__SCALAR), label: Label::Optional, default: Default::None },
 ] };
-pub static M_AGENT__CALL__WAITCONTAINER: Message = Message { name: "mesos.agent.Call.WaitContainer", fields: &[
+pub static M_AGENT__CALL__WAITCONTAINER: Message = Message { name: "mesos.agent.Call.WaitContainer", size: size_of::<super::agent::call::WaitContainer>(), fields: &[
     Field { number: 1, names: ["container_id", "container_id"], kind: Kind::Message(&M_CONTAINERID), label: Label::Required, default: Default::None },
 ] };
-pub static M_AGENT__CALL__KILLCONTAINER: Message = Message { name: "mesos.agent.Call.KillContainer", fields: &[
+pub static M_AGENT__CALL__KILLCONTAINER: Message = Message { name: "mesos.agent.Call.KillContainer", size: size_of::<super::agent::call::KillContainer>(), fields: &[
     Field { number: 1, names: ["container_id", "container_id"], kind: Kind::Message(&M_CONTAINERID), label: Label::Required, default: Default::None },
     Field { number: 2, names: ["signal", "signal"], kind: Kind::Int32, label: Label::Optional, default: Default::None },
 ] };
-pub static M_AGENT__CALL__REMOVECONTAINER: Message = Message { name: "mesos.agent.Call.RemoveContainer", fields: &[
+pub static M_AGENT__CALL__REMOVECONTAINER: Message = Message { name: "mesos.agent.Call.RemoveContainer", size: size_of::<super::agent::call::RemoveContainer>(), fields: &[
     Field { number: 1, names: ["container_id", "container_id"], kind: Kind::Message(&M_CONTAINERID), label: Label::Required, default: Default::None },
 ] };
-pub static M_AGENT__CALL__ADDRESOURCEPROVIDERCONFIG: Message = Message { name: "mesos.agent.Call.AddResourceProviderConfig", fields: &[
+pub static M_AGENT__CALL__ADDRESOURCEPROVIDERCONFIG: Message = Message { name: "mesos.agent.Call.AddResourceProviderConfig", size: size_of::<super::agent::call::AddResourceProviderConfig>(), fields: &[
     Field { number: 1, names: ["info", "info"], kind: Kind::Message(&M_RESOURCEPROVIDERINFO), label: Label::Required, default: Default::None },
 ] };
-pub static M_AGENT__CALL__UPDATERESOURCEPROVIDERCONFIG: Message = Message { name: "mesos.agent.Call.UpdateResourceProviderConfig", fields: &[
+pub static M_AGENT__CALL__UPDATERESOURCEPROVIDERCONFIG: Message = Message { name: "mesos.agent.Call.UpdateResourceProviderConfig", size: size_of::<super::agent::call::UpdateResourceProviderConfig>(), fields: &[
     Field { number: 1, names: ["info", "info"], kind: Kind::Message(&M_RESOURCEPROVIDERINFO), label: Label::Required, default: Default::None },
 ] };
-pub static M_AGENT__CALL__REMOVERESOURCEPROVIDERCONFIG: Message = Message { name: "mesos.agent.Call.RemoveResourceProviderConfig", fields: &[
+pub static M_AGENT__CALL__REMOVERESOURCEPROVIDERCONFIG: Message = Message { name: "mesos.agent.Call.RemoveResourceProviderConfig", size: size_of::<super::agent::call::RemoveResourceProviderConfig>(), fields: &[
     Field { number: 1, names: ["type", "type"], kind: Kind::String, label: Label::Required, default: Default::None },
     Field { number: 2, names: ["name", "name"], kind: Kind::String, label: Label::Required, default: Default::None },
 ] };
-pub static M_AGENT__CALL__MARKRESOURCEPROVIDERGONE: Message = Message { name: "mesos.agent.Call.MarkResourceProviderGone", fields: &[
+pub static M_AGENT__CALL__MARKRESOURCEPROVIDERGONE: Message = Message { name: "mesos.agent.Call.MarkResourceProviderGone", size: size_of::<super::agent::call::MarkResourceProviderGone>(), fields: &[
     Field { number: 1, names: ["resource_provider_id", "resource_provider_id"], kind: Kind::Message(&M_RESOURCEPROVIDERID), label: Label::Required, default: Default::None },
 ] };
-pub static M_AGENT__CALL__PRUNEIMAGES: Message = Message { name: "mesos.agent.Call.PruneImages", fields: &[
+pub static M_AGENT__CALL__PRUNEIMAGES: Message = Message { name: "mesos.agent.Call.PruneImages", size: size_of::<super::agent::call::PruneImages>(), fields: &[
     Field { number: 1, names: ["excluded_images", "excluded_images"], kind: Kind::Message(&M_IMAGE), label: Label::Repeated, default: Default::None },
 ] };
-pub static M_AGENT__RESPONSE: Message = Message { name: "mesos.agent.Response", fields: &[
+pub static M_AGENT__RESPONSE: Message = Message { name: "mesos.agent.Response", size: size_of::<super::agent::Response>(), fields: &[
     Field { number: 1, names: ["type", "type"], kind: Kind::Enum(&E_AGENT__RESPONSE__TYPE), label: Label::Optional, default: Default::None },
     Field { number: 2, names: ["get_health", "get_health"], kind: Kind::Message(&M_AGENT__RESPONSE__GETHEALTH), label: Label::Optional, default: Default::None },
     Field { number: 3, names: ["get_flags", "get_flags"], kind: Kind::Message(&M_AGENT__RESPONSE__GETFLAGS), label: Label::Optional, default: Default::None },
@@ -1742,37 +1742,37 @@ pub static M_AGENT__RESPONSE: Message = Message { name: "mesos.agent.Response", 
     Field { number: 14, names: ["wait_nested_container", "wait_nested_container"], kind: Kind::Message(&M_AGENT__RESPONSE__WAITNESTEDCONTAINER), label: Label::Optional, default: Default::None },
     Field { number: 16, names: ["wait_container", "wait_container"], kind: Kind::Message(&M_AGENT__RESPONSE__WAITCONTAINER), label: Label::Optional, default: Default::None },
 ] };
-pub static M_AGENT__RESPONSE__GETHEALTH: Message = Message { name: "mesos.agent.Response.GetHealth", fields: &[
+pub static M_AGENT__RESPONSE__GETHEALTH: Message = Message { name: "mesos.agent.Response.GetHealth", size: size_of::<super::agent::response::GetHealth>(), fields: &[
     Field { number: 1, names: ["healthy", "healthy"], kind: Kind::Bool, label: Label::Required, default: Default::None },
 ] };
-pub static M_AGENT__RESPONSE__GETFLAGS: Message = Message { name: "mesos.agent.Response.GetFlags", fields: &[
+pub static M_AGENT__RESPONSE__GETFLAGS: Message = Message { name: "mesos.agent.Response.GetFlags", size: size_of::<super::agent::response::GetFlags>(), fields: &[
     Field { number: 1, names: ["flags", "flags"], kind: Kind::Message(&M_FLAG), label: Label::Repeated, default: Default::None },
 ] };
-pub static M_AGENT__RESPONSE__GETVERSION: Message = Message { name: "mesos.agent.Response.GetVersion", fields: &[
+pub static M_AGENT__RESPONSE__GETVERSION: Message = Message { name: "mesos.agent.Response.GetVersion", size: size_of::<super::agent::response::GetVersion>(), fields: &[
     Field { number: 1, names: ["version_info", "version_info"], kind: Kind::Message(&M_VERSIONINFO), label: Label::Required, default: Default::None },
 ] };
-pub static M_AGENT__RESPONSE__GETMETRICS: Message = Message { name: "mesos.agent.Response.GetMetrics", fields: &[
+pub static M_AGENT__RESPONSE__GETMETRICS: Message = Message { name: "mesos.agent.Response.GetMetrics", size: size_of::<super::agent::response::GetMetrics>(), fields: &[
     Field { number: 1, names: ["metrics", "metrics"], kind: Kind::Message(&M_METRIC), label: Label::Repeated, default: Default::None },
 ] };
-pub static M_AGENT__RESPONSE__GETLOGGINGLEVEL: Message = Message { name: "mesos.agent.Response.GetLoggingLevel", fields: &[
+pub static M_AGENT__RESPONSE__GETLOGGINGLEVEL: Message = Message { name: "mesos.agent.Response.GetLoggingLevel", size: size_of::<super::agent::response::GetLoggingLevel>(), fields: &[
     Field { number: 1, names: ["level", "level"], kind: Kind::Uint32, label: Label::Required, default: Default::None },
 ] };
-pub static M_AGENT__RESPONSE__LISTFILES: Message = Message { name: "mesos.agent.Response.ListFiles", fields: &[
+pub static M_AGENT__RESPONSE__LISTFILES: Message = Message { name: "mesos.agent.Response.ListFiles", size: size_of::<super::agent::response::ListFiles>(), fields: &[
     Field { number: 1, names: ["file_infos", "file_infos"], kind: Kind::Message(&M_FILEINFO), label: Label::Repeated, default: Default::None },
 ] };
-pub static M_AGENT__RESPONSE__READFILE: Message = Message { name: "mesos.agent.Response.ReadFile", fields: &[
+pub static M_AGENT__RESPONSE__READFILE: Message = Message { name: "mesos.agent.Response.ReadFile", size: size_of::<super::agent::response::ReadFile>(), fields: &[
     Field { number: 1, names: ["size", "size"], kind: Kind::Uint64, label: Label::Required, default: Default::None },
     Field { number: 2, names: ["data", "data"], kind: Kind::Bytes, label: Label::Required, default: Default::None },
 ] };
-pub static M_AGENT__RESPONSE__GETSTATE: Message = Message { name: "mesos.agent.Response.GetState", fields: &[
+pub static M_AGENT__RESPONSE__GETSTATE: Message = Message { name: "mesos.agent.Response.GetState", size: size_of::<super::agent::response::GetState>(), fields: &[
     Field { number: 1, names: ["get_tasks", "get_tasks"], kind: Kind::Message(&M_AGENT__RESPONSE__GETTASKS), label: Label::Optional, default: Default::None },
     Field { number: 2, names: ["get_executors", "get_executors"], kind: Kind::Message(&M_AGENT__RESPONSE__GETEXECUTORS), label: Label::Optional, default: Default::None },
     Field { number: 3, names: ["get_frameworks", "get_frameworks"], kind: Kind::Message(&M_AGENT__RESPONSE__GETFRAMEWORKS), label: Label::Optional, default: Default::None },
 ] };
-pub static M_AGENT__RESPONSE__GETCONTAINERS: Message = Message { name: "mesos.agent.Response.GetContainers", fields: &[
+pub static M_AGENT__RESPONSE__GETCONTAINERS: Message = Message { name: "mesos.agent.Response.GetContainers", size: size_of::<super::agent::response::GetContainers>(), fields: &[
     Field { number: 1, names: ["containers", "containers"], kind: Kind::Message(&M_AGENT__RESPONSE__GETCONTAINERS__CONTAINER), label: Label::Repeated, default: Default::None },
 ] };
-pub static M_AGENT__RESPONSE__GETCONTAINERS__CONTAINER: Message = Message { name: "mesos.agent.Response.GetContainers.Container", fields: &[
+pub static M_AGENT__RESPONSE__GETCONTAINERS__CONTAINER: Message = Message { name: "mesos.agent.Response.GetContainers.Container", size: size_of::<super::agent::response::get_containers::Container>(), fields: &[
     Field { number: 1, names: ["framework_id", "framework_id"], kind: Kind::Message(&M_FRAMEWORKID), label: Label::Optional, default: Default::None },
     Field { number: 2, names: ["executor_id", "executor_id"], kind: Kind::Message(&M_EXECUTORID), label: Label::Optional, default: Default::None },
     Field { number: 3, names: ["executor_name", "executor_name"], kind: Kind::String, label: Label::Optional, default: Default::None },
@@ -1780,99 +1780,99 @@ pub static M_AGENT__RESPONSE__GETCONTAINERS__CONTAINER: Message = Message { name
     Field { number: 5, names: ["container_status", "container_status"], kind: Kind::Message(&M_CONTAINERSTATUS), label: Label::Optional, default: Default::None },
     Field { number: 6, names: ["resource_statistics", "resource_statistics"], kind: Kind::Message(&M_RESOURCESTATISTICS), label: Label::Optional, default: Default::None },
 ] };
-pub static M_AGENT__RESPONSE__GETFRAMEWORKS: Message = Message { name: "mesos.agent.Response.GetFrameworks", fields: &[
+pub static M_AGENT__RESPONSE__GETFRAMEWORKS: Message = Message { name: "mesos.agent.Response.GetFrameworks", size: size_of::<super::agent::response::GetFrameworks>(), fields: &[
     Field { number: 1, names: ["frameworks", "frameworks"], kind: Kind::Message(&M_AGENT__RESPONSE__GETFRAMEWORKS__FRAMEWORK), label: Label::Repeated, default: Default::None },
     Field { number: 2, names: ["completed_frameworks", "completed_frameworks"], kind: Kind::Message(&M_AGENT__RESPONSE__GETFRAMEWORKS__FRAMEWORK), label: Label::Repeated, default: Default::None },
 ] };
-pub static M_AGENT__RESPONSE__GETFRAMEWORKS__FRAMEWORK: Message = Message { name: "mesos.agent.Response.GetFrameworks.Framework", fields: &[
+pub static M_AGENT__RESPONSE__GETFRAMEWORKS__FRAMEWORK: Message = Message { name: "mesos.agent.Response.GetFrameworks.Framework", size: size_of::<super::agent::response::get_frameworks::Framework>(), fields: &[
     Field { number: 1, names: ["framework_info", "framework_info"], kind: Kind::Message(&M_FRAMEWORKINFO), label: Label::Required, default: Default::None },
 ] };
-pub static M_AGENT__RESPONSE__GETEXECUTORS: Message = Message { name: "mesos.agent.Response.GetExecutors", fields: &[
+pub static M_AGENT__RESPONSE__GETEXECUTORS: Message = Message { name: "mesos.agent.Response.GetExecutors", size: size_of::<super::agent::response::GetExecutors>(), fields: &[
     Field { number: 1, names: ["executors", "executors"], kind: Kind::Message(&M_AGENT__RESPONSE__GETEXECUTORS__EXECUTOR), label: Label::Repeated, default: Default::None },
     Field { number: 2, names: ["completed_executors", "completed_executors"], kind: Kind::Message(&M_AGENT__RESPONSE__GETEXECUTORS__EXECUTOR), label: Label::Repeated, default: Default::None },
 ] };
-pub static M_AGENT__RESPONSE__GETEXECUTORS__EXECUTOR: Message = Message { name: "mesos.agent.Response.GetExecutors.Executor", fields: &[
+pub static M_AGENT__RESPONSE__GETEXECUTORS__EXECUTOR: Message = Message { name: "mesos.agent.Response.GetExecutors.Executor", size: size_of::<super::agent::response::get_executors::Executor>(), fields: &[
     Field { number: 1, names: ["executor_info", "executor_info"], kind: Kind::Message(&M_EXECUTORINFO), label: Label::Required, default: Default::None },
 ] };
-pub static M_AGENT__RESPONSE__GETOPERATIONS: Message = Message { name: "mesos.agent.Response.GetOperations", fields: &[
+pub static M_AGENT__RESPONSE__GETOPERATIONS: Message = Message { name: "mesos.agent.Response.GetOperations", size: size_of::<super::agent::response::GetOperations>(), fields: &[
     Field { number: 1, names: ["operations", "operations"], kind: Kind::Message(&M_OPERATION), label: Label::Repeated, default: Default::None },
 ] };
-pub static M_AGENT__RESPONSE__GETTASKS: Message = Message { name: "mesos.agent.Response.GetTasks", fields: &[
+pub static M_AGENT__RESPONSE__GETTASKS: Message = Message { name: "mesos.agent.Response.GetTasks", size: size_of::<super::agent::response::GetTasks>(), fields: &[
     Field { number: 1, names: ["pending_tasks", "pending_tasks"], kind: Kind::Message(&M_TASK), label: Label::Repeated, default: Default::None },
     Field { number: 2, names: ["queued_tasks", "queued_tasks"], kind: Kind::Message(&M_TASK), label: Label::Repeated, default: Default::None },
     Field { number: 3, names: ["launched_tasks", "launched_tasks"], kind: Kind::Message(&M_TASK), label: Label::Repeated, default: Default::None },
     Field { number: 4, names: ["terminated_tasks", "terminated_tasks"], kind: Kind::Message(&M_TASK), label: Label::Repeated, default: Default::None },
     Field { number: 5, names: ["completed_tasks", "completed_tasks"], kind: Kind::Message(&M_TASK), label: Label::Repeated, default: Default::None },
 ] };
-pub static M_AGENT__RESPONSE__GETAGENT: Message = Message { name: "mesos.agent.Response.GetAgent", fields: &[
+pub static M_AGENT__RESPONSE__GETAGENT: Message = Message { name: "mesos.agent.Response.GetAgent", size: size_of::<super::agent::response::GetAgent>(), fields: &[
     Field { number: 1, names: ["slave_info", "agent_info"], kind: Kind::Message(&M_AGENTINFO), label: Label::Optional, default: Default::None },
     Field { number: 2, names: ["drain_config", "drain_config"], kind: Kind::Message(&M_DRAINCONFIG), label: Label::Optional, default: Default::None },
     Field { number: 3, names: ["estimated_drain_start_time", "estimated_drain_start_time"], kind: Kind::Message(&M_TIMEINFO), label: Label::Optional, default: Default::None },
 ] };
-pub static M_AGENT__RESPONSE__GETRESOURCEPROVIDERS: Message = Message { name: "mesos.agent.Response.GetResourceProviders", fields: &[
+pub static M_AGENT__RESPONSE__GETRESOURCEPROVIDERS: Message = Message { name: "mesos.agent.Response.GetResourceProviders", size: size_of::<super::agent::response::GetResourceProviders>(), fields: &[
     Field { number: 1, names: ["resource_providers", "resource_providers"], kind: Kind::Message(&M_AGENT__RESPONSE__GETRESOURCEPROVIDERS__RESOURCEPROVIDER), label: Label::Repeated, default: Default::None },
 ] };
-pub static M_AGENT__RESPONSE__GETRESOURCEPROVIDERS__RESOURCEPROVIDER: Message = Message { name: "mesos.agent.Response.GetResourceProviders.ResourceProvider", fields: &[
+pub static M_AGENT__RESPONSE__GETRESOURCEPROVIDERS__RESOURCEPROVIDER: Message = Message { name: "mesos.agent.Response.GetResourceProviders.ResourceProvider", size: size_of::<super::agent::response::get_resource_providers::ResourceProvider>(), fields: &[
     Field { number: 1, names: ["resource_provider_info", "resource_provider_info"], kind: Kind::Message(&M_RESOURCEPROVIDERINFO), label: Label::Required, default: Default::None },
     Field { number: 2, names: ["total_resources", "total_resources"], kind: Kind::Message(&M_RESOURCE), label: Label::Repeated, default: Default::None },
 ] };
-pub static M_AGENT__RESPONSE__WAITNESTEDCONTAINER: Message = Message { name: "mesos.agent.Response.WaitNestedContainer", fields: &[
+pub static M_AGENT__RESPONSE__WAITNESTEDCONTAINER: Message = Message { name: "mesos.agent.Response.WaitNestedContainer", size: size_of::<super::agent::response::WaitNestedContainer>(), fields: &[
     Field { number: 1, names: ["exit_status", "exit_status"], kind: Kind::Int32, label: Label::Optional, default: Default::None },
     Field { number: 2, names: ["state", "state"], kind: Kind::Enum(&E_TASKSTATE), label: Label::Optional, default: Default::None },
     Field { number: 3, names: ["reason", "reason"], kind: Kind::Enum(&E_TASKSTATUS__REASON), label: Label::Optional, default: Default::None },
     Field { number: 4, names: ["limitation", "limitation"], kind: Kind::Message(&M_TASKRESOURCELIMITATION), label: Label::Optional, default: Default::None },
     Field { number: 5, names: ["message", "message"], kind: Kind::String, label: Label::Optional, default: Default::None },
 ] };
-pub static M_AGENT__RESPONSE__WAITCONTAINER: Message = Message { name: "mesos.agent.Response.WaitContainer", fields: &[
+pub static M_AGENT__RESPONSE__WAITCONTAINER: Message = Message { name: "mesos.agent.Response.WaitContainer", size: size_of::<super::agent::response::WaitContainer>(), fields: &[
     Field { number: 1, names: ["exit_status", "exit_status"], kind: Kind::Int32, label: Label::Optional, default: Default::None },
     Field { number: 2, names: ["state", "state"], kind: Kind::Enum(&E_TASKSTATE), label: Label::Optional, default: Default::None },
     Field { number: 3, names: ["reason", "reason"], kind: Kind::Enum(&E_TASKSTATUS__REASON), label: Label::Optional, default: Default::None },
     Field { number: 4, names: ["limitation", "limitation"], kind: Kind::Message(&M_TASKRESOURCELIMITATION), label: Label::Optional, default: Default::None },
     Field { number: 5, names: ["message", "message"], kind: Kind::String, label: Label::Optional, default: Default::None },
 ] };
-pub static M_AGENT__PROCESSIO: Message = Message { name: "mesos.agent.ProcessIO", fields: &[
+pub static M_AGENT__PROCESSIO: Message = Message { name: "mesos.agent.ProcessIO", size: size_of::<super::agent::ProcessIo>(), fields: &[
     Field { number: 1, names: ["type", "type"], kind: Kind::Enum(&E_AGENT__PROCESSIO__TYPE), label: Label::Optional, default: Default::None },
     Field { number: 2, names: ["data", "data"], kind: Kind::Message(&M_AGENT__PROCESSIO__DATA), label: Label::Optional, default: Default::None },
     Field { number: 3, names: ["control", "control"], kind: Kind::Message(&M_AGENT__PROCESSIO__CONTROL), label: Label::Optional, default: Default::None },
 ] };
-pub static M_AGENT__PROCESSIO__DATA: Message = Message { name: "mesos.agent.ProcessIO.Data", fields: &[
+pub static M_AGENT__PROCESSIO__DATA: Message = Message { name: "mesos.agent.ProcessIO.Data", size: size_of::<super::agent::process_io::Data>(), fields: &[
     Field { number: 1, names: ["type", "type"], kind: Kind::Enum(&E_AGENT__PROCESSIO__DATA__TYPE), label: Label::Optional, default: Default::None },
     Field { number: 2, names: ["data", "data"], kind: Kind::Bytes, label: Label::Optional, default: Default::None },
 ] };
-pub static M_AGENT__PROCESSIO__CONTROL: Message = Message { name: "mesos.agent.ProcessIO.Control", fields: &[
+pub static M_AGENT__PROCESSIO__CONTROL: Message = Message { name: "mesos.agent.ProcessIO.Control", size: size_of::<super::agent::process_io::Control>(), fields: &[
     Field { number: 1, names: ["type", "type"], kind: Kind::Enum(&E_AGENT__PROCESSIO__CONTROL__TYPE), label: Label::Optional, default: Default::None },
     Field { number: 2, names: ["tty_info", "tty_info"], kind: Kind::Message(&M_TTYINFO), label: Label::Optional, default: Default::None },
     Field { number: 3, names: ["heartbeat", "heartbeat"], kind: Kind::Message(&M_AGENT__PROCESSIO__CONTROL__HEARTBEAT), label: Label::Optional, default: Default::None },
 ] };
-pub static M_AGENT__PROCESSIO__CONTROL__HEARTBEAT: Message = Message { name: "mesos.agent.ProcessIO.Control.Heartbeat", fields: &[
+pub static M_AGENT__PROCESSIO__CONTROL__HEARTBEAT: Message = Message { name: "mesos.agent.ProcessIO.Control.Heartbeat", size: size_of::<super::agent::process_io::control::Heartbeat>(), fields: &[
     Field { number: 1, names: ["interval", "interval"], kind: Kind::Message(&M_DURATIONINFO), label: Label::Optional, default: Default::None },
 ] };
-pub static M_ALLOCATOR__INVERSEOFFERSTATUS: Message = Message { name: "mesos.allocator.InverseOfferStatus", fields: &[
+pub static M_ALLOCATOR__INVERSEOFFERSTATUS: Message = Message { name: "mesos.allocator.InverseOfferStatus", size: size_of::<super::allocator::InverseOfferStatus>(), fields: &[
     Field { number: 1, names: ["status", "status"], kind: Kind::Enum(&E_ALLOCATOR__INVERSEOFFERSTATUS__STATUS), label: Label::Required, default: Default::None },
     Field { number: 2, names: ["framework_id", "framework_id"], kind: Kind::Message(&M_FRAMEWORKID), label: Label::Required, default: Default::None },
     Field { number: 3, names: ["timestamp", "timestamp"], kind: Kind::Message(&M_TIMEINFO), label: Label::Required, default: Default::None },
 ] };
-pub static M_INTERNAL__AUTHENTICATEMESSAGE: Message = Message { name: "mesos.internal.AuthenticateMessage", fields: &[
+pub static M_INTERNAL__AUTHENTICATEMESSAGE: Message = Message { name: "mesos.internal.AuthenticateMessage", size: size_of::<super::internal::AuthenticateMessage>(), fields: &[
     Field { number: 1, names: ["pid", "pid"], kind: Kind::String, label: Label::Required, default: Default::None },
 ] };
-pub static M_INTERNAL__AUTHENTICATIONMECHANISMSMESSAGE: Message = Message { name: "mesos.internal.AuthenticationMechanismsMessage", fields: &[
+pub static M_INTERNAL__AUTHENTICATIONMECHANISMSMESSAGE: Message = Message { name: "mesos.internal.AuthenticationMechanismsMessage", size: size_of::<super::internal::AuthenticationMechanismsMessage>(), fields: &[
     Field { number: 1, names: ["mechanisms", "mechanisms"], kind: Kind::String, label: Label::Repeated, default: Default::None },
 ] };
-pub static M_INTERNAL__AUTHENTICATIONSTARTMESSAGE: Message = Message { name: "mesos.internal.AuthenticationStartMessage", fields: &[
+pub static M_INTERNAL__AUTHENTICATIONSTARTMESSAGE: Message = Message { name: "mesos.internal.AuthenticationStartMessage", size: size_of::<super::internal::AuthenticationStartMessage>(), fields: &[
     Field { number: 1, names: ["mechanism", "mechanism"], kind: Kind::String, label: Label::Required, default: Default::None },
     Field { number: 2, names: ["data", "data"], kind: Kind::Bytes, label: Label::Optional, default: Default::None },
 ] };
-pub static M_INTERNAL__AUTHENTICATIONSTEPMESSAGE: Message = Message { name: "mesos.internal.AuthenticationStepMessage", fields: &[
+pub static M_INTERNAL__AUTHENTICATIONSTEPMESSAGE: Message = Message { name: "mesos.internal.AuthenticationStepMessage", size: size_of::<super::internal::AuthenticationStepMessage>(), fields: &[
     Field { number: 1, names: ["data", "data"], kind: Kind::Bytes, label: Label::Required, default: Default::None },
 ] };
-pub static M_INTERNAL__AUTHENTICATIONCOMPLETEDMESSAGE: Message = Message { name: "mesos.internal.AuthenticationCompletedMessage", fields: &[
+pub static M_INTERNAL__AUTHENTICATIONCOMPLETEDMESSAGE: Message = Message { name: "mesos.internal.AuthenticationCompletedMessage", size: size_of::<super::internal::AuthenticationCompletedMessage>(), fields: &[
 ] };
-pub static M_INTERNAL__AUTHENTICATIONFAILEDMESSAGE: Message = Message { name: "mesos.internal.AuthenticationFailedMessage", fields: &[
+pub static M_INTERNAL__AUTHENTICATIONFAILEDMESSAGE: Message = Message { name: "mesos.internal.AuthenticationFailedMessage", size: size_of::<super::internal::AuthenticationFailedMessage>(), fields: &[
 ] };
-pub static M_INTERNAL__AUTHENTICATIONERRORMESSAGE: Message = Message { name: "mesos.internal.AuthenticationErrorMessage", fields: &[
+pub static M_INTERNAL__AUTHENTICATIONERRORMESSAGE: Message = Message { name: "mesos.internal.AuthenticationErrorMessage", size: size_of::<super::internal::AuthenticationErrorMessage>(), fields: &[
     Field { number: 1, names: ["error", "error"], kind: Kind::String, label: Label::Optional, default: Default::None },
 ] };
-pub static M_EXECUTOR__EVENT: Message = Message { name: "mesos.executor.Event", fields: &[
+pub static M_EXECUTOR__EVENT: Message = Message { name: "mesos.executor.Event", size: size_of::<super::executor::Event>(), fields: &[
     Field { number: 1, names: ["type", "type"], kind: Kind::Enum(&E_EXECUTOR__EVENT__TYPE), label: Label::Optional, default: Default::None },
     Field { number: 2, names: ["subscribed", "subscribed"], kind: Kind::Message(&M_EXECUTOR__EVENT__SUBSCRIBED), label: Label::Optional, default: Default::None },
     Field { number: 3, names: ["acknowledged", "acknowledged"], kind: Kind::Message(&M_EXECUTOR__EVENT__ACKNOWLEDGED), label: Label::Optional, default: Default::None },
@@ -1882,33 +1882,33 @@ pub static M_EXECUTOR__EVENT: Message = Message { name: "mesos.executor.Event", 
     Field { number: 6, names: ["message", "message"], kind: Kind::Message(&M_EXECUTOR__EVENT__MESSAGE), label: Label::Optional, default: Default::None },
     Field { number: 7, names: ["error", "error"], kind: Kind::Message(&M_EXECUTOR__EVENT__ERROR), label: Label::Optional, default: Default::None },
 ] };
-pub static M_EXECUTOR__EVENT__SUBSCRIBED: Message = Message { name: "mesos.executor.Event.Subscribed", fields: &[
+pub static M_EXECUTOR__EVENT__SUBSCRIBED: Message = Message { name: "mesos.executor.Event.Subscribed", size: size_of::<super::executor::event::Subscribed>(), fields: &[
     Field { number: 1, names: ["executor_info", "executor_info"], kind: Kind::Message(&M_EXECUTORINFO), label: Label::Required, default: Default::None },
     Field { number: 2, names: ["framework_info", "framework_info"], kind: Kind::Message(&M_FRAMEWORKINFO), label: Label::Required, default: Default::None },
     Field { number: 3, names: ["slave_info", "agent_info"], kind: Kind::Message(&M_AGENTINFO), label: Label::Required, default: Default::None },
     Field { number: 4, names: ["container_id", "container_id"], kind: Kind::Message(&M_CONTAINERID), label: Label::Optional, default: Default::None },
 ] };
-pub static M_EXECUTOR__EVENT__LAUNCH: Message = Message { name: "mesos.executor.Event.Launch", fields: &[
+pub static M_EXECUTOR__EVENT__LAUNCH: Message = Message { name: "mesos.executor.Event.Launch", size: size_of::<super::executor::event::Launch>(), fields: &[
     Field { number: 1, names: ["task", "task"], kind: Kind::Message(&M_TASKINFO), label: Label::Required, default: Default::None },
 ] };
-pub static M_EXECUTOR__EVENT__LAUNCHGROUP: Message = Message { name: "mesos.executor.Event.LaunchGroup", fields: &[
+pub static M_EXECUTOR__EVENT__LAUNCHGROUP: Message = Message { name: "mesos.executor.Event.LaunchGroup", size: size_of::<super::executor::event::LaunchGroup>(), fields: &[
     Field { number: 1, names: ["task_group", "task_group"], kind: Kind::Message(&M_TASKGROUPINFO), label: Label::Required, default: Default::None },
 ] };
-pub static M_EXECUTOR__EVENT__KILL: Message = Message { name: "mesos.executor.Event.Kill", fields: &[
+pub static M_EXECUTOR__EVENT__KILL: Message = Message { name: "mesos.executor.Event.Kill", size: size_of::<super::executor::event::Kill>(), fields: &[
     Field { number: 1, names: ["task_id", "task_id"], kind: Kind::Message(&M_TASKID), label: Label::Required, default: Default::None },
     Field { number: 2, names: ["kill_policy", "kill_policy"], kind: Kind::Message(&M_KILLPOLICY), label: Label::Optional, default: Default::None },
 ] };
-pub static M_EXECUTOR__EVENT__ACKNOWLEDGED: Message = Message { name: "mesos.executor.Event.Acknowledged", fields: &[
+pub static M_EXECUTOR__EVENT__ACKNOWLEDGED: Message = Message { name: "mesos.executor.Event.Acknowledged", size: size_of::<super::executor::event::Acknowledged>(), fields: &[
     Field { number: 1, names: ["task_id", "task_id"], kind: Kind::Message(&M_TASKID), label: Label::Required, default: Default::None },
     Field { number: 2, names: ["uuid", "uuid"], kind: Kind::Bytes, label: Label::Required, default: Default::None },
 ] };
-pub static M_EXECUTOR__EVENT__MESSAGE: Message = Message { name: "mesos.executor.Event.Message", fields: &[
+pub static M_EXECUTOR__EVENT__MESSAGE: Message = Message { name: "mesos.executor.Event.Message", size: size_of::<super::executor::event::Message>(), fields: &[
     Field { number: 1, names: ["data", "data"], kind: Kind::Bytes, label: Label::Required, default: Default::None },
 ] };
-pub static M_EXECUTOR__EVENT__ERROR: Message = Message { name: "mesos.executor.Event.Error", fields: &[
+pub static M_EXECUTOR__EVENT__ERROR: Message = Message { name: "mesos.executor.Event.Error", size: size_of::<super::executor::event::Error>(), fields: &[
     Field { number: 1, names: ["message", "message"], kind: Kind::String, label: Label::Required, default: Default::None },
 ] };
-pub static M_EXECUTOR__CALL: Message = Message { name: "mesos.executor.Call", fields: &[
+pub static M_EXECUTOR__CALL: Message = Message { name: "mesos.executor.Call", size: size_of::<super::executor::Call>(), fields: &[
     Field { number: 1, names: ["executor_id", "executor_id"], kind: Kind::Message(&M_EXECUTORID), label: Label::Required, default: Default::None },
     Field { number: 2, names: ["framework_id", "framework_id"], kind: Kind::Message(&M_FRAMEWORKID), label: Label::Required, default: Default::None },
     Field { number: 3, names: ["type", "type"], kind: Kind::Enum(&E_EXECUTOR__CALL__TYPE), label: Label::Optional, default: Default::None },
@@ -1916,59 +1916,59 @@ pub static M_EXECUTOR__CALL: Message = Message { name: "mesos.executor.Call", fi
     Field { number: 5, names: ["update", "update"], kind: Kind::Message(&M_EXECUTOR__CALL__UPDATE), label: Label::Optional, default: Default::None },
     Field { number: 6, names: ["message", "message"], kind: Kind::Message(&M_EXECUTOR__CALL__MESSAGE), label: Label::Optional, default: Default::None },
 ] };
-pub static M_EXECUTOR__CALL__SUBSCRIBE: Message = Message { name: "mesos.executor.Call.Subscribe", fields: &[
+pub static M_EXECUTOR__CALL__SUBSCRIBE: Message = Message { name: "mesos.executor.Call.Subscribe", size: size_of::<super::executor::call::Subscribe>(), fields: &[
     Field { number: 1, names: ["unacknowledged_tasks", "unacknowledged_tasks"], kind: Kind::Message(&M_TASKINFO), label: Label::Repeated, default: Default::None },
     Field { number: 2, names: ["unacknowledged_updates", "unacknowledged_updates"], kind: Kind::Message(&M_EXECUTOR__CALL__UPDATE), label: Label::Repeated, default: Default::None },
 ] };
-pub static M_EXECUTOR__CALL__UPDATE: Message = Message { name: "mesos.executor.Call.Update", fields: &[
+pub static M_EXECUTOR__CALL__UPDATE: Message = Message { name: "mesos.executor.Call.Update", size: size_of::<super::executor::call::Update>(), fields: &[
     Field { number: 1, names: ["status", "status"], kind: Kind::Message(&M_TASKSTATUS), label: Label::Required, default: Default::None },
 ] };
-pub static M_EXECUTOR__CALL__MESSAGE: Message = Message { name: "mesos.executor.Call.Message", fields: &[
+pub static M_EXECUTOR__CALL__MESSAGE: Message = Message { name: "mesos.executor.Call.Message", size: size_of::<super::executor::call::Message>(), fields: &[
     Field { number: 2, names: ["data", "data"], kind: Kind::Bytes, label: Label::Required, default: Default::None },
 ] };
-pub static M_MAINTENANCE__WINDOW: Message = Message { name: "mesos.maintenance.Window", fields: &[
+pub static M_MAINTENANCE__WINDOW: Message = Message { name: "mesos.maintenance.Window", size: size_of::<super::maintenance::Window>(), fields: &[
     Field { number: 1, names: ["machine_ids", "machine_ids"], kind: Kind::Message(&M_MACHINEID), label: Label::Repeated, default: Default::None },
     Field { number: 2, names: ["unavailability", "unavailability"], kind: Kind::Message(&M_UNAVAILABILITY), label: Label::Required, default: Default::None },
 ] };
-pub static M_MAINTENANCE__SCHEDULE: Message = Message { name: "mesos.maintenance.Schedule", fields: &[
+pub static M_MAINTENANCE__SCHEDULE: Message = Message { name: "mesos.maintenance.Schedule", size: size_of::<super::maintenance::Schedule>(), fields: &[
     Field { number: 1, names: ["windows", "windows"], kind: Kind::Message(&M_MAINTENANCE__WINDOW), label: Label::Repeated, default: Default::None },
 ] };
-pub static M_MAINTENANCE__CLUSTERSTATUS: Message = Message { name: "mesos.maintenance.ClusterStatus", fields: &[
+pub static M_MAINTENANCE__CLUSTERSTATUS: Message = Message { name: "mesos.maintenance.ClusterStatus", size: size_of::<super::maintenance::ClusterStatus>(), fields: &[
     Field { number: 1, names: ["draining_machines", "draining_machines"], kind: Kind::Message(&M_MAINTENANCE__CLUSTERSTATUS__DRAININGMACHINE), label: Label::Repeated, default: Default::None },
     Field { number: 2, names: ["down_machines", "down_machines"], kind: Kind::Message(&M_MACHINEID), label: Label::Repeated, default: Default::None },
 ] };
-pub static M_MAINTENANCE__CLUSTERSTATUS__DRAININGMACHINE: Message = Message { name: "mesos.maintenance.ClusterStatus.DrainingMachine", fields: &[
+pub static M_MAINTENANCE__CLUSTERSTATUS__DRAININGMACHINE: Message = Message { name: "mesos.maintenance.ClusterStatus.DrainingMachine", size: size_of::<super::maintenance::cluster_status::DrainingMachine>(), fields: &[
     Field { number: 1, names: ["id", "id"], kind: Kind::Message(&M_MACHINEID), label: Label::Required, default: Default::None },
     Field { number: 2, names: ["statuses", "statuses"], kind: Kind::Message(&M_ALLOCATOR__INVERSEOFFERSTATUS), label: Label::Repeated, default: Default::None },
 ] };
-pub static M_QUOTA__QUOTAINFO: Message = Message { name: "mesos.quota.QuotaInfo", fields: &[
+pub static M_QUOTA__QUOTAINFO: Message = Message { name: "mesos.quota.QuotaInfo", size: size_of::<super::quota::QuotaInfo>(), fields: &[
     Field { number: 1, names: ["role", "role"], kind: Kind::String, label: Label::Optional, default: Default::None },
     Field { number: 2, names: ["principal", "principal"], kind: Kind::String, label: Label::Optional, default: Default::None },
     Field { number: 3, names: ["guarantee", "guarantee"], kind: Kind::Message(&M_RESOURCE), label: Label::Repeated, default: Default::None },
 ] };
-pub static M_QUOTA__QUOTAREQUEST: Message = Message { name: "mesos.quota.QuotaRequest", fields: &[
+pub static M_QUOTA__QUOTAREQUEST: Message = Message { name: "mesos.quota.QuotaRequest", size: size_of::<super::quota::QuotaRequest>(), fields: &[
     Field { number: 1, names: ["force", "force"], kind: Kind::Bool, label: Label::Optional, default: Default::None },
     Field { number: 2, names: ["role", "role"], kind: Kind::String, label: Label::Optional, default: Default::None },
     Field { number: 3, names: ["guarantee", "guarantee"], kind: Kind::Message(&M_RESOURCE), label: Label::Repeated, default: Default::None },
 ] };
-pub static M_QUOTA__QUOTACONFIG: Message = Message { name: "mesos.quota.QuotaConfig", fields: &[
+pub static M_QUOTA__QUOTACONFIG: Message = Message { name: "mesos.quota.QuotaConfig", size: size_of::<super::quota::QuotaConfig>(), fields: &[
     Field { number: 1, names: ["role", "role"], kind: Kind::String, label: Label::Required, default: Default::None },
     Field { number: 2, names: ["guarantees", "guarantees"], kind: Kind::Message(&M_QUOTA__QUOTACONFIG__GUARANTEESENTRY), label: Label::Map, default: Default::None },
     Field { number: 3, names: ["limits", "limits"], kind: Kind::Message(&M_QUOTA__QUOTACONFIG__LIMITSENTRY), label: Label::Map, default: Default::None },
 ] };
-pub static M_QUOTA__QUOTACONFIG__GUARANTEESENTRY: Message = Message { name: "mesos.quota.QuotaConfig.GuaranteesEntry", fields: &[
+pub static M_QUOTA__QUOTACONFIG__GUARANTEESENTRY: Message = Message { name: "mesos.quota.QuotaConfig.GuaranteesEntry", size: 256, fields: &[
     Field { number: 1, names: ["key", "key"], kind: Kind::String, label: Label::Optional, default: Default::None },
     Field { number: 2, names: ["value", "value"], kind: Kind::Message(&M_VALUE__SCALAR), label: Label::Optional, default: Default::None },
 ] };
-pub static M_QUOTA__QUOTACONFIG__LIMITSENTRY: Message = Message { name: "mesos.quota.QuotaConfig.LimitsEntry", fields: &[
+pub static M_QUOTA__QUOTACONFIG__LIMITSENTRY: Message = Message { name: "mesos.quota.QuotaConfig.LimitsEntry", size: 256, fields: &[
     Field { number: 1, names: ["key", "key"], kind: Kind::String, label: Label::Optional, default: Default::None },
     Field { number: 2, names: ["value", "value"], kind: Kind::Message(&M_VALUE__SCALAR), label: Label::Optional, default: Default::None },
 ] };
-pub static M_QUOTA__QUOTASTATUS: Message = Message { name: "mesos.quota.QuotaStatus", fields: &[
+pub static M_QUOTA__QUOTASTATUS: Message = Message { name: "mesos.quota.QuotaStatus", size: size_of::<super::quota::QuotaStatus>(), fields: &[
     Field { number: 1, names: ["infos", "infos"], kind: Kind::Message(&M_QUOTA__QUOTAINFO), label: Label::Repeated, default: Default::None },
     Field { number: 2, names: ["configs", "configs"], kind: Kind::Message(&M_QUOTA__QUOTACONFIG), label: Label::Repeated, default: Default::None },
 ] };
-pub static M_SCHEDULER__EVENT: Message = Message { name: "mesos.scheduler.Event", fields: &[
+pub static M_SCHEDULER__EVENT: Message = Message { name: "mesos.scheduler.Event", size: size_of::<super::scheduler::Event>(), fields: &[
     Field { number: 1, names: ["type", "type"], kind: Kind::Enum(&E_SCHEDULER__EVENT__TYPE), label: Label::Optional, default: Default::None },
     Field { number: 2, names: ["subscribed", "subscribed"], kind: Kind::Message(&M_SCHEDULER__EVENT__SUBSCRIBED), label: Label::Optional, default: Default::None },
     Field { number: 3, names: ["offers", "offers"], kind: Kind::Message(&M_SCHEDULER__EVENT__OFFERS), label: Label::Optional, default: Default::None },
@@ -1981,58 +1981,58 @@ pub static M_SCHEDULER__EVENT: Message = Message { name: "mesos.scheduler.Event"
     Field { number: 7, names: ["failure", "failure"], kind: Kind::Message(&M_SCHEDULER__EVENT__FAILURE), label: Label::Optional, default: Default::None },
     Field { number: 8, names: ["error", "error"], kind: Kind::Message(&M_SCHEDULER__EVENT__ERROR), label: Label::Optional, default: Default::None },
 ] };
-pub static M_SCHEDULER__EVENT__SUBSCRIBED: Message = Message { name: "mesos.scheduler.Event.Subscribed", fields: &[
+pub static M_SCHEDULER__EVENT__SUBSCRIBED: Message = Message { name: "mesos.scheduler.Event.Subscribed", size: size_of::<super::scheduler::event::Subscribed>(), fields: &[
     Field { number: 1, names: ["framework_id", "framework_id"], kind: Kind::Message(&M_FRAMEWORKID), label: Label::Required, default: Default::None },
     Field { number: 2, names: ["heartbeat_interval_seconds", "heartbeat_interval_seconds"], kind: Kind::Double, label: Label::Optional, default: Default::None },
     Field { number: 3, names: ["master_info", "master_info"], kind: Kind::Message(&M_MASTERINFO), label: Label::Optional, default: Default::None },
 ] };
-pub static M_SCHEDULER__EVENT__OFFERS: Message = Message { name: "mesos.scheduler.Event.Offers", fields: &[
+pub static M_SCHEDULER__EVENT__OFFERS: Message = Message { name: "mesos.scheduler.Event.Offers", size: size_of::<super::scheduler::event::Offers>(), fields: &[
     Field { number: 1, names: ["offers", "offers"], kind: Kind::Message(&M_OFFER), label: Label::Repeated, default: Default::None },
 ] };
-pub static M_SCHEDULER__EVENT__INVERSEOFFERS: Message = Message { name: "mesos.scheduler.Event.InverseOffers", fields: &[
+pub static M_SCHEDULER__EVENT__INVERSEOFFERS: Message = Message { name: "mesos.scheduler.Event.InverseOffers", size: size_of::<super::scheduler::event::InverseOffers>(), fields: &[
     Field { number: 1, names: ["inverse_offers", "inverse_offers"], kind: Kind::Message(&M_INVERSEOFFER), label: Label::Repeated, default: Default::None },
 ] };
-pub static M_SCHEDULER__EVENT__RESCIND: Message = Message { name: "mesos.scheduler.Event.Rescind", fields: &[
+pub static M_SCHEDULER__EVENT__RESCIND: Message = Message { name: "mesos.scheduler.Event.Rescind", size: size_of::<super::scheduler::event::Rescind>(), fields: &[
     Field { number: 1, names: ["offer_id", "offer_id"], kind: Kind::Message(&M_OFFERID), label: Label::Required, default: Default::None },
 ] };
-pub static M_SCHEDULER__EVENT__RESCINDINVERSEOFFER: Message = Message { name: "mesos.scheduler.Event.RescindInverseOffer", fields: &[
+pub static M_SCHEDULER__EVENT__RESCINDINVERSEOFFER: Message = Message { name: "mesos.scheduler.Event.RescindInverseOffer", size: size_of::<super::scheduler::event::RescindInverseOffer>(), fields: &[
     Field { number: 1, names: ["inverse_offer_id", "inverse_offer_id"], kind: Kind::Message(&M_OFFERID), label: Label::Required, default: Default::None },
 ] };
-pub static M_SCHEDULER__EVENT__UPDATE: Message = Message { name: "mesos.scheduler.Event.Update", fields: &[
+pub static M_SCHEDULER__EVENT__UPDATE: Message = Message { name: "mesos.scheduler.Event.Update", size: size_of::<super::scheduler::event::Update>(), fields: &[
     Field { number: 1, names: ["status", "status"], kind: Kind::Message(&M_TASKSTATUS), label: Label::Required, default: Default::None },
 ] };
-pub static M_SCHEDULER__EVENT__UPDATEOPERATIONSTATUS: Message = Message { name: "mesos.scheduler.Event.UpdateOperationStatus", fields: &[
+pub static M_SCHEDULER__EVENT__UPDATEOPERATIONSTATUS: Message = Message { name: "mesos.scheduler.Event.UpdateOperationStatus", size: size_of::<super::scheduler::event::UpdateOperationStatus>(), fields: &[
     Field { number: 1, names: ["status", "status"], kind: Kind::Message(&M_OPERATIONSTATUS), label: Label::Required, default: Default::None },
 ] };
-pub static M_SCHEDULER__EVENT__MESSAGE: Message = Message { name: "mesos.scheduler.Event.Message", fields: &[
+pub static M_SCHEDULER__EVENT__MESSAGE: Message = Message { name: "mesos.scheduler.Event.Message", size: size_of::<super::scheduler::event::Message>(), fields: &[
     Field { number: 1, names: ["slave_id", "agent_id"], kind: Kind::Message(&M_AGENTID), label: Label::Required, default: Default::None },
     Field { number: 2, names: ["executor_id", "executor_id"], kind: Kind::Message(&M_EXECUTORID), label: Label::Required, default: Default::None },
     Field { number: 3, names: ["data", "data"], kind: Kind::Bytes, label: Label::Required, default: Default::None },
 ] };
-pub static M_SCHEDULER__EVENT__FAILURE: Message = Message { name: "mesos.scheduler.Event.Failure", fields: &[
+pub static M_SCHEDULER__EVENT__FAILURE: Message = Message { name: "mesos.scheduler.Event.Failure", size: size_of::<super::scheduler::event::Failure>(), fields: &[
     Field { number: 1, names: ["slave_id", "agent_id"], kind: Kind::Message(&M_AGENTID), label: Label::Optional, default: Default::None },
     Field { number: 2, names: ["executor_id", "executor_id"], kind: Kind::Message(&M_EXECUTORID), label: Label::Optional, default: Default::None },
     Field { number: 3, names: ["status", "status"], kind: Kind::Int32, label: Label::Optional, default: Default::None },
 ] };
-pub static M_SCHEDULER__EVENT__ERROR: Message = Message { name: "mesos.scheduler.Event.Error", fields: &[
+pub static M_SCHEDULER__EVENT__ERROR: Message = Message { name: "mesos.scheduler.Event.Error", size: size_of::<super::scheduler::event::Error>(), fields: &[
     Field { number: 1, names: ["message", "message"], kind: Kind::String, label: Label::Required, default: Default::None },
 ] };
-pub static M_SCHEDULER__RESPONSE: Message = Message { name: "mesos.scheduler.Response", fields: &[
+pub static M_SCHEDULER__RESPONSE: Message = Message { name: "mesos.scheduler.Response", size: size_of::<super::scheduler::Response>(), fields: &[
     Field { number: 1, names: ["type", "type"], kind: Kind::Enum(&E_SCHEDULER__RESPONSE__TYPE), label: Label::Optional, default: Default::None },
     Field { number: 2, names: ["reconcile_operations", "reconcile_operations"], kind: Kind::Message(&M_SCHEDULER__RESPONSE__RECONCILEOPERATIONS), label: Label::Optional, default: Default::None },
 ] };
-pub static M_SCHEDULER__RESPONSE__RECONCILEOPERATIONS: Message = Message { name: "mesos.scheduler.Response.ReconcileOperations", fields: &[
+pub static M_SCHEDULER__RESPONSE__RECONCILEOPERATIONS: Message = Message { name: "mesos.scheduler.Response.ReconcileOperations", size: size_of::<super::scheduler::response::ReconcileOperations>(), fields: &[
     Field { number: 1, names: ["operation_statuses", "operation_statuses"], kind: Kind::Message(&M_OPERATIONSTATUS), label: Label::Repeated, default: Default::None },
 ] };
-pub static M_SCHEDULER__ATTRIBUTECONSTRAINT: Message = Message { name: "mesos.scheduler.AttributeConstraint", fields: &[
+pub static M_SCHEDULER__ATTRIBUTECONSTRAINT: Message = Message { name: "mesos.scheduler.AttributeConstraint", size: size_of::<super::scheduler::AttributeConstraint>(), fields: &[
     Field { number: 1, names: ["selector", "selector"], kind: Kind::Message(&M_SCHEDULER__ATTRIBUTECONSTRAINT__SELECTOR), label: Label::Required, default: Default::None },
     Field { number: 2, names: ["predicate", "predicate"], kind: Kind::Message(&M_SCHEDULER__ATTRIBUTECONSTRAINT__PREDICATE), label: Label::Required, default: Default::None },
 ] };
-pub static M_SCHEDULER__ATTRIBUTECONSTRAINT__SELECTOR: Message = Message { name: "mesos.scheduler.AttributeConstraint.Selector", fields: &[
+pub static M_SCHEDULER__ATTRIBUTECONSTRAINT__SELECTOR: Message = Message { name: "mesos.scheduler.AttributeConstraint.Selector", size: size_of::<super::scheduler::attribute_constraint::Selector>(), fields: &[
     Field { number: 1, names: ["pseudoattribute_type", "pseudoattribute_type"], kind: Kind::Enum(&E_SCHEDULER__ATTRIBUTECONSTRAINT__SELECTOR__PSEUDOATTRIBUTETYPE), label: Label::Optional, default: Default::None },
     Field { number: 2, names: ["attribute_name", "attribute_name"], kind: Kind::String, label: Label::Optional, default: Default::None },
 ] };
-pub static M_SCHEDULER__ATTRIBUTECONSTRAINT__PREDICATE: Message = Message { name: "mesos.scheduler.AttributeConstraint.Predicate", fields: &[
+pub static M_SCHEDULER__ATTRIBUTECONSTRAINT__PREDICATE: Message = Message { name: "mesos.scheduler.AttributeConstraint.Predicate", size: size_of::<super::scheduler::attribute_constraint::Predicate>(), fields: &[
     Field { number: 1, names: ["exists", "exists"], kind: Kind::Message(&M_SCHEDULER__ATTRIBUTECONSTRAINT__PREDICATE__EXISTS), label: Label::Optional, default: Default::None },
     Field { number: 2, names: ["not_exists", "not_exists"], kind: Kind::Message(&M_SCHEDULER__ATTRIBUTECONSTRAINT__PREDICATE__NOTEXISTS), label: Label::Optional, default: Default::None },
     Field { number: 3, names: ["text_equals", "text_equals"], kind: Kind::Message(&M_SCHEDULER__ATTRIBUTECONSTRAINT__PREDICATE__TEXTEQUALS), label: Label::Optional, default: Default::None },
@@ -2040,36 +2040,36 @@ pub static M_SCHEDULER__ATTRIBUTECONSTRAINT__PREDICATE: Message = Message { name
     Field { number: 5, names: ["text_matches", "text_matches"], kind: Kind::Message(&M_SCHEDULER__ATTRIBUTECONSTRAINT__PREDICATE__TEXTMATCHES), label: Label::Optional, default: Default::None },
     Field { number: 6, names: ["text_not_matches", "text_not_matches"], kind: Kind::Message(&M_SCHEDULER__ATTRIBUTECONSTRAINT__PREDICATE__TEXTNOTMATCHES), label: Label::Optional, default: Default::None },
 ] };
-pub static M_SCHEDULER__ATTRIBUTECONSTRAINT__PREDICATE__EXISTS: Message = Message { name: "mesos.scheduler.AttributeConstraint.Predicate.Exists", fields: &[
+pub static M_SCHEDULER__ATTRIBUTECONSTRAINT__PREDICATE__EXISTS: Message = Message { name: "mesos.scheduler.AttributeConstraint.Predicate.Exists", size: size_of::<super::scheduler::attribute_constraint::predicate::Exists>(), fields: &[
 ] };
-pub static M_SCHEDULER__ATTRIBUTECONSTRAINT__PREDICATE__NOTEXISTS: Message = Message { name: "mesos.scheduler.AttributeConstraint.Predicate.NotExists", fields: &[
+pub static M_SCHEDULER__ATTRIBUTECONSTRAINT__PREDICATE__NOTEXISTS: Message = Message { name: "mesos.scheduler.AttributeConstraint.Predicate.NotExists", size: size_of::<super::scheduler::attribute_constraint::predicate::NotExists>(), fields: &[
 ] };
-pub static M_SCHEDULER__ATTRIBUTECONSTRAINT__PREDICATE__TEXTEQUALS: Message = Message { name: "mesos.scheduler.AttributeConstraint.Predicate.TextEquals", fields: &[
+pub static M_SCHEDULER__ATTRIBUTECONSTRAINT__PREDICATE__TEXTEQUALS: Message = Message { name: "mesos.scheduler.AttributeConstraint.Predicate.TextEquals", size: size_of::<super::scheduler::attribute_constraint::predicate::TextEquals>(), fields: &[
     Field { number: 1, names: ["value", "value"], kind: Kind::String, label: Label::Required, default: Default::None },
 ] };
-pub static M_SCHEDULER__ATTRIBUTECONSTRAINT__PREDICATE__TEXTNOTEQUALS: Message = Message { name: "mesos.scheduler.AttributeConstraint.Predicate.TextNotEquals", fields: &[
+pub static M_SCHEDULER__ATTRIBUTECONSTRAINT__PREDICATE__TEXTNOTEQUALS: Message = Message { name: "mesos.scheduler.AttributeConstraint.Predicate.TextNotEquals", size: size_of::<super::scheduler::attribute_constraint::predicate::TextNotEquals>(), fields: &[
     Field { number: 1, names: ["value", "value"], kind: Kind::String, label: Label::Required, default: Default::None },
 ] };
-pub static M_SCHEDULER__ATTRIBUTECONSTRAINT__PREDICATE__TEXTMATCHES: Message = Message { name: "mesos.scheduler.AttributeConstraint.Predicate.TextMatches", fields: &[
+pub static M_SCHEDULER__ATTRIBUTECONSTRAINT__PREDICATE__TEXTMATCHES: Message = Message { name: "mesos.scheduler.AttributeConstraint.Predicate.TextMatches", size: size_of::<super::scheduler::attribute_constraint::predicate::TextMatches>(), fields: &[
     Field { number: 1, names: ["regex", "regex"], kind: Kind::String, label: Label::Required, default: Default::None },
 ] };
-pub static M_SCHEDULER__ATTRIBUTECONSTRAINT__PREDICATE__TEXTNOTMATCHES: Message = Message { name: "mesos.scheduler.AttributeConstraint.Predicate.TextNotMatches", fields: &[
+pub static M_SCHEDULER__ATTRIBUTECONSTRAINT__PREDICATE__TEXTNOTMATCHES: Message = Message { name: "mesos.scheduler.AttributeConstraint.Predicate.TextNotMatches", size: size_of::<super::scheduler::attribute_constraint::predicate::TextNotMatches>(), fields: &[
     Field { number: 1, names: ["regex", "regex"], kind: Kind::String, label: Label::Required, default: Default::None },
 ] };
-pub static M_SCHEDULER__OFFERCONSTRAINTS: Message = Message { name: "mesos.scheduler.OfferConstraints", fields: &[
+pub static M_SCHEDULER__OFFERCONSTRAINTS: Message = Message { name: "mesos.scheduler.OfferConstraints", size: size_of::<super::scheduler::OfferConstraints>(), fields: &[
     Field { number: 1, names: ["role_constraints", "role_constraints"], kind: Kind::Message(&M_SCHEDULER__OFFERCONSTRAINTS__ROLECONSTRAINTSENTRY), label: Label::Map, default: Default::None },
 ] };
-pub static M_SCHEDULER__OFFERCONSTRAINTS__ROLECONSTRAINTS: Message = Message { name: "mesos.scheduler.OfferConstraints.RoleConstraints", fields: &[
+pub static M_SCHEDULER__OFFERCONSTRAINTS__ROLECONSTRAINTS: Message = Message { name: "mesos.scheduler.OfferConstraints.RoleConstraints", size: size_of::<super::scheduler::offer_constraints::RoleConstraints>(), fields: &[
     Field { number: 1, names: ["groups", "groups"], kind: Kind::Message(&M_SCHEDULER__OFFERCONSTRAINTS__ROLECONSTRAINTS__GROUP), label: Label::Repeated, default: Default::None },
 ] };
-pub static M_SCHEDULER__OFFERCONSTRAINTS__ROLECONSTRAINTS__GROUP: Message = Message { name: "mesos.scheduler.OfferConstraints.RoleConstraints.Group", fields: &[
+pub static M_SCHEDULER__OFFERCONSTRAINTS__ROLECONSTRAINTS__GROUP: Message = Message { name: "mesos.scheduler.OfferConstraints.RoleConstraints.Group", size: size_of::<super::scheduler::offer_constraints::role_constraints::Group>(), fields: &[
     Field { number: 1, names: ["attribute_constraints", "attribute_constraints"], kind: Kind::Message(&M_SCHEDULER__ATTRIBUTECONSTRAINT), label: Label::Repeated, default: Default::None },
 ] };
-pub static M_SCHEDULER__OFFERCONSTRAINTS__ROLECONSTRAINTSENTRY: Message = Message { name: "mesos.scheduler.OfferConstraints.RoleConstraintsEntry", fields: &[
+pub static M_SCHEDULER__OFFERCONSTRAINTS__ROLECONSTRAINTSENTRY: Message = Message { name: "mesos.scheduler.OfferConstraints.RoleConstraintsEntry", size: 256, fields: &[
     Field { number: 1, names: ["key", "key"], kind: Kind::String, label: Label::Optional, default: Default::None },
     Field { number: 2, names: ["value", "value"], kind: Kind::Message(&M_SCHEDULER__OFFERCONSTRAINTS__ROLECONSTRAINTS), label: Label::Optional, default: Default::None },
 ] };
-pub static M_SCHEDULER__CALL: Message = Message { name: "mesos.scheduler.Call", fields: &[
+pub static M_SCHEDULER__CALL: Message = Message { name: "mesos.scheduler.Call", size: size_of::<super::scheduler::Call>(), fields: &[
     Field { number: 1, names: ["framework_id", "framework_id"], kind: Kind::Message(&M_FRAMEWORKID), label: Label::Optional, default: Default::None },
     Field { number: 2, names: ["type", "type"], kind: Kind::Enum(&E_SCHEDULER__CALL__TYPE), label: Label::Optional, default: Default::None },
     Field { number: 3, names: ["subscribe", "subscribe"], kind: Kind::Message(&M_SCHEDULER__CALL__SUBSCRIBE), label: Label::Optional, default: Default::None },
@@ -2089,99 +2089,99 @@ pub static M_SCHEDULER__CALL: Message = Message { name: "mesos.scheduler.Call", 
     Field { number: 16, names: ["suppress", "suppress"], kind: Kind::Message(&M_SCHEDULER__CALL__SUPPRESS), label: Label::Optional, default: Default::None },
     Field { number: 19, names: ["update_framework", "update_framework"], kind: Kind::Message(&M_SCHEDULER__CALL__UPDATEFRAMEWORK), label: Label::Optional, default: Default::None },
 ] };
-pub static M_SCHEDULER__CALL__SUBSCRIBE: Message = Message { name: "mesos.scheduler.Call.Subscribe", fields: &[
+pub static M_SCHEDULER__CALL__SUBSCRIBE: Message = Message { name: "mesos.scheduler.Call.Subscribe", size: size_of::<super::scheduler::call::Subscribe>(), fields: &[
     Field { number: 1, names: ["framework_info", "framework_info"], kind: Kind::Message(&M_FRAMEWORKINFO), label: Label::Required, default: Default::None },
     Field { number: 2, names: ["suppressed_roles", "suppressed_roles"], kind: Kind::String, label: Label::Repeated, default: Default::None },
     Field { number: 3, names: ["offer_constraints", "offer_constraints"], kind: Kind::Message(&M_SCHEDULER__OFFERCONSTRAINTS), label: Label::Optional, default: Default::None },
 ] };
-pub static M_SCHEDULER__CALL__ACCEPT: Message = Message { name: "mesos.scheduler.Call.Accept", fields: &[
+pub static M_SCHEDULER__CALL__ACCEPT: Message = Message { name: "mesos.scheduler.Call.Accept", size: size_of::<super::scheduler::call::Accept>(), fields: &[
     Field { number: 1, names: ["offer_ids", "offer_ids"], kind: Kind::Message(&M_OFFERID), label: Label::Repeated, default: Default::None },
     Field { number: 2, names: ["operations", "operations"], kind: Kind::Message(&M_OFFER__OPERATION), label: Label::Repeated, default: Default::None },
     Field { number: 3, names: ["filters", "filters"], kind: Kind::Message(&M_FILTERS), label: Label::Optional, default: Default::None },
 ] };
-pub static M_SCHEDULER__CALL__DECLINE: Message = Message { name: "mesos.scheduler.Call.Decline", fields: &[
+pub static M_SCHEDULER__CALL__DECLINE: Message = Message { name: "mesos.scheduler.Call.Decline", size: size_of::<super::scheduler::call::Decline>(), fields: &[
     Field { number: 1, names: ["offer_ids", "offer_ids"], kind: Kind::Message(&M_OFFERID), label: Label::Repeated, default: Default::None },
     Field { number: 2, names: ["filters", "filters"], kind: Kind::Message(&M_FILTERS), label: Label::Optional, default: Default::None },
 ] };
-pub static M_SCHEDULER__CALL__ACCEPTINVERSEOFFERS: Message = Message { name: "mesos.scheduler.Call.AcceptInverseOffers", fields: &[
+pub static M_SCHEDULER__CALL__ACCEPTINVERSEOFFERS: Message = Message { name: "mesos.scheduler.Call.AcceptInverseOffers", size: size_of::<super::scheduler::call::AcceptInverseOffers>(), fields: &[
     Field { number: 1, names: ["inverse_offer_ids", "inverse_offer_ids"], kind: Kind::Message(&M_OFFERID), label: Label::Repeated, default: Default::None },
     Field { number: 2, names: ["filters", "filters"], kind: Kind::Message(&M_FILTERS), label: Label::Optional, default: Default::None },
 ] };
-pub static M_SCHEDULER__CALL__DECLINEINVERSEOFFERS: Message = Message { name: "mesos.scheduler.Call.DeclineInverseOffers", fields: &[
+pub static M_SCHEDULER__CALL__DECLINEINVERSEOFFERS: Message = Message { name: "mesos.scheduler.Call.DeclineInverseOffers", size: size_of::<super::scheduler::call::DeclineInverseOffers>(), fields: &[
     Field { number: 1, names: ["inverse_offer_ids", "inverse_offer_ids"], kind: Kind::Message(&M_OFFERID), label: Label::Repeated, default: Default::None },
     Field { number: 2, names: ["filters", "filters"], kind: Kind::Message(&M_FILTERS), label: Label::Optional, default: Default::None },
 ] };
-pub static M_SCHEDULER__CALL__REVIVE: Message = Message { name: "mesos.scheduler.Call.Revive", fields: &[
+pub static M_SCHEDULER__CALL__REVIVE: Message = Message { name: "mesos.scheduler.Call.Revive", size: size_of::<super::scheduler::call::Revive>(), fields: &[
     Field { number: 1, names: ["roles", "roles"], kind: Kind::String, label: Label::Repeated, default: Default::None },
 ] };
-pub static M_SCHEDULER__CALL__KILL: Message = Message { name: "mesos.scheduler.Call.Kill", fields: &[
+pub static M_SCHEDULER__CALL__KILL: Message = Message { name: "mesos.scheduler.Call.Kill", size: size_of::<super::scheduler::call::Kill>(), fields: &[
     Field { number: 1, names: ["task_id", "task_id"], kind: Kind::Message(&M_TASKID), label: Label::Required, default: Default::None },
     Field { number: 2, names: ["slave_id", "agent_id"], kind: Kind::Message(&M_AGENTID), label: Label::Optional, default: Default::None },
     Field { number: 3, names: ["kill_policy", "kill_policy"], kind: Kind::Message(&M_KILLPOLICY), label: Label::Optional, default: Default::None },
 ] };
-pub static M_SCHEDULER__CALL__SHUTDOWN: Message = Message { name: "mesos.scheduler.Call.Shutdown", fields: &[
+pub static M_SCHEDULER__CALL__SHUTDOWN: Message = Message { name: "mesos.scheduler.Call.Shutdown", size: size_of::<super::scheduler::call::Shutdown>(), fields: &[
     Field { number: 1, names: ["executor_id", "executor_id"], kind: Kind::Message(&M_EXECUTORID), label: Label::Required, default: Default::None },
     Field { number: 2, names: ["slave_id", "agent_id"], kind: Kind::Message(&M_AGENTID), label: Label::Required, default: Default::None },
 ] };
-pub static M_SCHEDULER__CALL__ACKNOWLEDGE: Message = Message { name: "mesos.scheduler.Call.Acknowledge", fields: &[
+pub static M_SCHEDULER__CALL__ACKNOWLEDGE: Message = Message { name: "mesos.scheduler.Call.Acknowledge", size: size_of::<super::scheduler::call::Acknowledge>(), fields: &[
     Field { number: 1, names: ["slave_id", "agent_id"], kind: Kind::Message(&M_AGENTID), label: Label::Required, default: Default::None },
     Field { number: 2, names: ["task_id", "task_id"], kind: Kind::Message(&M_TASKID), label: Label::Required, default: Default::None },
     Field { number: 3, names: ["uuid", "uuid"], kind: Kind::Bytes, label: Label::Required, default: Default::None },
 ] };
-pub static M_SCHEDULER__CALL__ACKNOWLEDGEOPERATIONSTATUS: Message = Message { name: "mesos.scheduler.Call.AcknowledgeOperationStatus", fields: &[
+pub static M_SCHEDULER__CALL__ACKNOWLEDGEOPERATIONSTATUS: Message = Message { name: "mesos.scheduler.Call.AcknowledgeOperationStatus", size: size_of::<super::scheduler::call::AcknowledgeOperationStatus>(), fields: &[
     Field { number: 1, names: ["slave_id", "agent_id"], kind: Kind::Message(&M_AGENTID), label: Label::Optional, default: Default::None },
     Field { number: 2, names: ["resource_provider_id", "resource_provider_id"], kind: Kind::Message(&M_RESOURCEPROVIDERID), label: Label::Optional, default: Default::None },
     Field { number: 3, names: ["uuid", "uuid"], kind: Kind::Bytes, label: Label::Required, default: Default::None },
     Field { number: 4, names: ["operation_id", "operation_id"], kind: Kind::Message(&M_OPERATIONID), label: Label::Required, default: Default::None },
 ] };
-pub static M_SCHEDULER__CALL__RECONCILE: Message = Message { name: "mesos.scheduler.Call.Reconcile", fields: &[
+pub static M_SCHEDULER__CALL__RECONCILE: Message = Message { name: "mesos.scheduler.Call.Reconcile", size: size_of::<super::scheduler::call::Reconcile>(), fields: &[
     Field { number: 1, names: ["tasks", "tasks"], kind: Kind::Message(&M_SCHEDULER__CALL__RECONCILE__TASK), label: Label::Repeated, default: Default::None },
 ] };
-pub static M_SCHEDULER__CALL__RECONCILE__TASK: Message = Message { name: "mesos.scheduler.Call.Reconcile.Task", fields: &[
+pub static M_SCHEDULER__CALL__RECONCILE__TASK: Message = Message { name: "mesos.scheduler.Call.Reconcile.Task", size: size_of::<super::scheduler::call::reconcile::Task>(), fields: &[
     Field { number: 1, names: ["task_id", "task_id"], kind: Kind::Message(&M_TASKID), label: Label::Required, default: Default::None },
     Field { number: 2, names: ["slave_id", "agent_id"], kind: Kind::Message(&M_AGENTID), label: Label::Optional, default: Default::None },
 ] };
-pub static M_SCHEDULER__CALL__RECONCILEOPERATIONS: Message = Message { name: "mesos.scheduler.Call.ReconcileOperations", fields: &[
+pub static M_SCHEDULER__CALL__RECONCILEOPERATIONS: Message = Message { name: "mesos.scheduler.Call.ReconcileOperations", size: size_of::<super::scheduler::call::ReconcileOperations>(), fields: &[
     Field { number: 1, names: ["operations", "operations"], kind: Kind::Message(&M_SCHEDULER__CALL__RECONCILEOPERATIONS__OPERATION), label: Label::Repeated, default: Default::None },
 ] };
-pub static M_SCHEDULER__CALL__RECONCILEOPERATIONS__OPERATION: Message = Message { name: "mesos.scheduler.Call.ReconcileOperations.Operation", fields: &[
+pub static M_SCHEDULER__CALL__RECONCILEOPERATIONS__OPERATION: Message = Message { name: "mesos.scheduler.Call.ReconcileOperations.Operation", size: size_of::<super::scheduler::call::reconcile_operations::Operation>(), fields: &[
     Field { number: 1, names: ["operation_id", "operation_id"], kind: Kind::Message(&M_OPERATIONID), label: Label::Required, default: Default::None },
     Field { number: 2, names: ["slave_id", "agent_id"], kind: Kind::Message(&M_AGENTID), label: Label::Optional, default: Default::None },
     Field { number: 3, names: ["resource_provider_id", "resource_provider_id"], kind: Kind::Message(&M_RESOURCEPROVIDERID), label: Label::Optional, default: Default::None },
 ] };
-pub static M_SCHEDULER__CALL__MESSAGE: Message = Message { name: "mesos.scheduler.Call.Message", fields: &[
+pub static M_SCHEDULER__CALL__MESSAGE: Message = Message { name: "mesos.scheduler.Call.Message", size: size_of::<super::scheduler::call::Message>(), fields: &[
     Field { number: 1, names: ["slave_id", "agent_id"], kind: Kind::Message(&M_AGENTID), label: Label::Required, default: Default::None },
     Field { number: 2, names: ["executor_id", "executor_id"], kind: Kind::Message(&M_EXECUTORID), label: Label::Required, default: Default::None },
     Field { number: 3, names: ["data", "data"], kind: Kind::Bytes, label: Label::Required, default: Default::None },
 ] };
-pub static M_SCHEDULER__CALL__REQUEST: Message = Message { name: "mesos.scheduler.Call.Request", fields: &[
+pub static M_SCHEDULER__CALL__REQUEST: Message = Message { name: "mesos.scheduler.Call.Request", size: size_of::<super::scheduler::call::Request>(), fields: &[
     Field { number: 1, names: ["requests", "requests"], kind: Kind::Message(&M_REQUEST), label: Label::Repeated, default: Default::None },
 ] };
-pub static M_SCHEDULER__CALL__SUPPRESS: Message = Message { name: "mesos.scheduler.Call.Suppress", fields: &[
+pub static M_SCHEDULER__CALL__SUPPRESS: Message = Message { name: "mesos.scheduler.Call.Suppress", size: size_of::<super::scheduler::call::Suppress>(), fields: &[
     Field { number: 1, names: ["roles", "roles"], kind: Kind::String, label: Label::Repeated, default: Default::None },
 ] };
-pub static M_SCHEDULER__CALL__UPDATEFRAMEWORK: Message = Message { name: "mesos.scheduler.Call.UpdateFramework", fields: &[
+pub static M_SCHEDULER__CALL__UPDATEFRAMEWORK: Message = Message { name: "mesos.scheduler.Call.UpdateFramework", size: size_of::<super::scheduler::call::UpdateFramework>(), fields: &[
     Field { number: 1, names: ["framework_info", "framework_info"], kind: Kind::Message(&M_FRAMEWORKINFO), label: Label::Required, default: Default::None },
     Field { number: 2, names: ["suppressed_roles", "suppressed_roles"], kind: Kind::String, label: Label::Repeated, default: Default::None },
     Field { number: 3, names: ["offer_constraints", "offer_constraints"], kind: Kind::Message(&M_SCHEDULER__OFFERCONSTRAINTS), label: Label::Optional, default: Default::None },
 ] };
-pub static M_SCHEDULER__APIRESULT: Message = Message { name: "mesos.scheduler.APIResult", fields: &[
+pub static M_SCHEDULER__APIRESULT: Message = Message { name: "mesos.scheduler.APIResult", size: size_of::<super::scheduler::ApiResult>(), fields: &[
     Field { number: 1, names: ["status_code", "status_code"], kind: Kind::Uint32, label: Label::Required, default: Default::None },
     Field { number: 2, names: ["response", "response"], kind: Kind::Message(&M_SCHEDULER__RESPONSE), label: Label::Optional, default: Default::None },
     Field { number: 3, names: ["error", "error"], kind: Kind::String, label: Label::Optional, default: Default::None },
 ] };
-pub static M_SCHEDULER__SUBSCRIBEV0: Message = Message { name: "mesos.scheduler.SubscribeV0", fields: &[
+pub static M_SCHEDULER__SUBSCRIBEV0: Message = Message { name: "mesos.scheduler.SubscribeV0", size: size_of::<super::scheduler::SubscribeV0>(), fields: &[
     Field { number: 1, names: ["framework_info", "framework_info"], kind: Kind::Message(&M_FRAMEWORKINFO), label: Label::Required, default: Default::None },
     Field { number: 2, names: ["force", "force"], kind: Kind::Bool, label: Label::Optional, default: Default::None },
     Field { number: 3, names: ["suppressed_roles", "suppressed_roles"], kind: Kind::String, label: Label::Repeated, default: Default::None },
     Field { number: 4, names: ["offer_constraints", "offer_constraints"], kind: Kind::Message(&M_SCHEDULER__OFFERCONSTRAINTS), label: Label::Optional, default: Default::None },
 ] };
-pub static M_SCHEDULER__CALLV0: Message = Message { name: "mesos.scheduler.CallV0", fields: &[
+pub static M_SCHEDULER__CALLV0: Message = Message { name: "mesos.scheduler.CallV0", size: size_of::<super::scheduler::CallV0>(), fields: &[
     Field { number: 1, names: ["framework_id", "framework_id"], kind: Kind::Message(&M_FRAMEWORKID), label: Label::Optional, default: Default::None },
     Field { number: 2, names: ["type", "type"], kind: Kind::Enum(&E_SCHEDULER__CALL__TYPE), label: Label::Optional, default: Default::None },
     Field { number: 3, names: ["subscribe", "subscribe"], kind: Kind::Message(&M_SCHEDULER__SUBSCRIBEV0), label: Label::Optional, default: Default::None },
 ] };
-pub static M_MASTER__CALL: Message = Message { name: "mesos.master.Call", fields: &[
+pub static M_MASTER__CALL: Message = Message { name: "mesos.master.Call", size: size_of::<super::master::Call>(), fields: &[
     Field { number: 1, names: ["type", "type"], kind: Kind::Enum(&E_MASTER__CALL__TYPE), label: Label::Optional, default: Default::None },
     Field { number: 2, names: ["get_metrics", "get_metrics"], kind: Kind::Message(&M_MASTER__CALL__GETMETRICS), label: Label::Optional, default: Default::None },
     Field { number: 3, names: ["set_logging_level", "set_logging_level"], kind: Kind::Message(&M_MASTER__CALL__SETLOGGINGLEVEL), label: Label::Optional, default: Default::None },
@@ -2206,88 +2206,88 @@ pub static M_MASTER__CALL: Message = Message { name: "mesos.master.Call", fields
     Field { number: 14, names: ["set_quota", "set_quota"], kind: Kind::Message(&M_MASTER__CALL__SETQUOTA), label: Label::Optional, default: Default::None },
     Field { number: 15, names: ["remove_quota", "remove_quota"], kind: Kind::Message(&M_MASTER__CALL__REMOVEQUOTA), label: Label::Optional, default: Default::None },
 ] };
-pub static M_MASTER__CALL__GETMETRICS: Message = Message { name: "mesos.master.Call.GetMetrics", fields: &[
+pub static M_MASTER__CALL__GETMETRICS: Message = Message { name: "mesos.master.Call.GetMetrics", size: size_of::<super::master::call::GetMetrics>(), fields: &[
     Field { number: 1, names: ["timeout", "timeout"], kind: Kind::Message(&M_DURATIONINFO), label: Label::Optional, default: Default::None },
 ] };
-pub static M_MASTER__CALL__SETLOGGINGLEVEL: Message = Message { name: "mesos.master.Call.SetLoggingLevel", fields: &[
+pub static M_MASTER__CALL__SETLOGGINGLEVEL: Message = Message { name: "mesos.master.Call.SetLoggingLevel", size: size_of::<super::master::call::SetLoggingLevel>(), fields: &[
     Field { number: 1, names: ["level", "level"], kind: Kind::Uint32, label: Label::Required, default: Default::None },
     Field { number: 2, names: ["duration", "duration"], kind: Kind::Message(&M_DURATIONINFO), label: Label::Required, default: Default::None },
 ] };
-pub static M_MASTER__CALL__LISTFILES: Message = Message { name: "mesos.master.Call.ListFiles", fields: &[
+pub static M_MASTER__CALL__LISTFILES: Message = Message { name: "mesos.master.Call.ListFiles", size: size_of::<super::master::call::ListFiles>(), fields: &[
     Field { number: 1, names: ["path", "path"], kind: Kind::String, label: Label::Required, default: Default::None },
 ] };
-pub static M_MASTER__CALL__READFILE: Message = Message { name: "mesos.master.Call.ReadFile", fields: &[
+pub static M_MASTER__CALL__READFILE: Message = Message { name: "mesos.master.Call.ReadFile", size: size_of::<super::master::call::ReadFile>(), fields: &[
     Field { number: 1, names: ["path", "path"], kind: Kind::String, label: Label::Required, default: Default::None },
     Field { number: 2, names: ["offset", "offset"], kind: Kind::Uint64, label: Label::Required, default: Default::None },
     Field { number: 3, names: ["length", "length"], kind: Kind::Uint64, label: Label::Optional, default: Default::None },
 ] };
-pub static M_MASTER__CALL__UPDATEWEIGHTS: Message = Message { name: "mesos.master.Call.UpdateWeights", fields: &[
+pub static M_MASTER__CALL__UPDATEWEIGHTS: Message = Message { name: "mesos.master.Call.UpdateWeights", size: size_of::<super::master::call::UpdateWeights>(), fields: &[
     Field { number: 1, names: ["weight_infos", "weight_infos"], kind: Kind::Message(&M_WEIGHTINFO), label: Label::Repeated, default: Default::None },
 ] };
-pub static M_MASTER__CALL__RESERVERESOURCES: Message = Message { name: "mesos.master.Call.ReserveResources", fields: &[
+pub static M_MASTER__CALL__RESERVERESOURCES: Message = Message { name: "mesos.master.Call.ReserveResources", size: size_of::<super::master::call::ReserveResources>(), fields: &[
     Field { number: 1, names: ["slave_id", "agent_id"], kind: Kind::Message(&M_AGENTID), label: Label::Required, default: Default::None },
     Field { number: 3, names: ["source", "source"], kind: Kind::Message(&M_RESOURCE), label: Label::Repeated, default: Default::None },
     Field { number: 2, names: ["resources", "resources"], kind: Kind::Message(&M_RESOURCE), label: Label::Repeated, default: Default::None },
 ] };
-pub static M_MASTER__CALL__UNRESERVERESOURCES: Message = Message { name: "mesos.master.Call.UnreserveResources", fields: &[
+pub static M_MASTER__CALL__UNRESERVERESOURCES: Message = Message { name: "mesos.master.Call.UnreserveResources", size: size_of::<super::master::call::UnreserveResources>(), fields: &[
     Field { number: 1, names: ["slave_id", "agent_id"], kind: Kind::Message(&M_AGENTID), label: Label::Required, default: Default::None },
     Field { number: 2, names: ["resources", "resources"], kind: Kind::Message(&M_RESOURCE), label: Label::Repeated, default: Default::None },
 ] };
-pub static M_MASTER__CALL__CREATEVOLUMES: Message = Message { name: "mesos.master.Call.CreateVolumes", fields: &[
+pub static M_MASTER__CALL__CREATEVOLUMES: Message = Message { name: "mesos.master.Call.CreateVolumes", size: size_of::<super::master::call::CreateVolumes>(), fields: &[
     Field { number: 1, names: ["slave_id", "agent_id"], kind: Kind::Message(&M_AGENTID), label: Label::Required, default: Default::None },
     Field { number: 2, names: ["volumes", "volumes"], kind: Kind::Message(&M_RESOURCE), label: Label::Repeated, default: Default::None },
 ] };
-pub static M_MASTER__CALL__DESTROYVOLUMES: Message = Message { name: "mesos.master.Call.DestroyVolumes", fields: &[
+pub static M_MASTER__CALL__DESTROYVOLUMES: Message = Message { name: "mesos.master.Call.DestroyVolumes", size: size_of::<super::master::call::DestroyVolumes>(), fields: &[
     Field { number: 1, names: ["slave_id", "agent_id"], kind: Kind::Message(&M_AGENTID), label: Label::Required, default: Default::None },
     Field { number: 2, names: ["volumes", "volumes"], kind: Kind::Message(&M_RESOURCE), label: Label::Repeated, default: Default::None },
 ] };
-pub static M_MASTER__CALL__GROWVOLUME: Message = Message { name: "mesos.master.Call.GrowVolume", fields: &[
+pub static M_MASTER__CALL__GROWVOLUME: Message = Message { name: "mesos.master.Call.GrowVolume", size: size_of::<super::master::call::GrowVolume>(), fields: &[
     Field { number: 1, names: ["slave_id", "agent_id"], kind: Kind::Message(&M_AGENTID), label: Label::Optional, default: Default::None },
     Field { number: 2, names: ["volume", "volume"], kind: Kind::Message(&M_RESOURCE), label: Label::Required, default: Default::None },
     Field { number: 3, names: ["addition", "addition"], kind: Kind::Message(&M_RESOURCE), label: Label::Required, default: Default::None },
 ] };
-pub static M_MASTER__CALL__SHRINKVOLUME: Message = Message { name: "mesos.master.Call.ShrinkVolume", fields: &[
+pub static M_MASTER__CALL__SHRINKVOLUME: Message = Message { name: "mesos.master.Call.ShrinkVolume", size: size_of::<super::master::call::ShrinkVolume>(), fields: &[
     Field { number: 1, names: ["slave_id", "agent_id"], kind: Kind::Message(&M_AGENTID), label: Label::Optional, default: Default::None },
     Field { number: 2, names: ["volume", "volume"], kind: Kind::Message(&M_RESOURCE), label: Label::Required, default: Default::None },
     Field { number: 3, names: ["subtract", "subtract"], kind: Kind::Message(&M_VALUE__SCALAR), label: Label::Required, default: Default::None },
 ] };
-pub static M_MASTER__CALL__UPDATEMAINTENANCESCHEDULE: Message = Message { name: "mesos.master.Call.UpdateMaintenanceSchedule", fields: &[
+pub static M_MASTER__CALL__UPDATEMAINTENANCESCHEDULE: Message = Message { name: "mesos.master.Call.UpdateMaintenanceSchedule", size: size_of::<super::master::call::UpdateMaintenanceSchedule>(), fields: &[
     Field { number: 1, names: ["schedule", "schedule"], kind: Kind::Message(&M_MAINTENANCE__SCHEDULE), label: Label::Required, default: Default::None },
 ] };
-pub static M_MASTER__CALL__STARTMAINTENANCE: Message = Message { name: "mesos.master.Call.StartMaintenance", fields: &[
+pub static M_MASTER__CALL__STARTMAINTENANCE: Message = Message { name: "mesos.master.Call.StartMaintenance", size: size_of::<super::master::call::StartMaintenance>(), fields: &[
     Field { number: 1, names: ["machines", "machines"], kind: Kind::Message(&M_MACHINEID), label: Label::Repeated, default: Default::None },
 ] };
-pub static M_MASTER__CALL__STOPMAINTENANCE: Message = Message { name: "mesos.master.Call.StopMaintenance", fields: &[
+pub static M_MASTER__CALL__STOPMAINTENANCE: Message = Message { name: "mesos.master.Call.StopMaintenance", size: size_of::<super::master::call::StopMaintenance>(), fields: &[
     Field { number: 1, names: ["machines", "machines"], kind: Kind::Message(&M_MACHINEID), label: Label::Repeated, default: Default::None },
 ] };
-pub static M_MASTER__CALL__DRAINAGENT: Message = Message { name: "mesos.master.Call.DrainAgent", fields: &[
+pub static M_MASTER__CALL__DRAINAGENT: Message = Message { name: "mesos.master.Call.DrainAgent", size: size_of::<super::master::call::DrainAgent>(), fields: &[
     Field { number: 1, names: ["slave_id", "agent_id"], kind: Kind::Message(&M_AGENTID), label: Label::Required, default: Default::None },
     Field { number: 2, names: ["max_grace_period", "max_grace_period"], kind: Kind::Message(&M_PROTOBUFDURATION), label: Label::Optional, default: Default::None },
     Field { number: 3, names: ["mark_gone", "mark_gone"], kind: Kind::Bool, label: Label::Optional, default: Default::Bool(false) },
 ] };
-pub static M_MASTER__CALL__DEACTIVATEAGENT: Message = Message { name: "mesos.master.Call.DeactivateAgent", fields: &[
+pub static M_MASTER__CALL__DEACTIVATEAGENT: Message = Message { name: "mesos.master.Call.DeactivateAgent", size: size_of::<super::master::call::DeactivateAgent>(), fields: &[
     Field { number: 1, names: ["slave_id", "agent_id"], kind: Kind::Message(&M_AGENTID), label: Label::Required, default: Default::None },
 ] };
-pub static M_MASTER__CALL__REACTIVATEAGENT: Message = Message { name: "mesos.master.Call.ReactivateAgent", fields: &[
+pub static M_MASTER__CALL__REACTIVATEAGENT: Message = Message { name: "mesos.master.Call.ReactivateAgent", size: size_of::<super::master::call::ReactivateAgent>(), fields: &[
     Field { number: 1, names: ["slave_id", "agent_id"], kind: Kind::Message(&M_AGENTID), label: Label::Required, default: Default::None },
 ] };
-pub static M_MASTER__CALL__UPDATEQUOTA: Message = Message { name: "mesos.master.Call.UpdateQuota", fields: &[
+pub static M_MASTER__CALL__UPDATEQUOTA: Message = Message { name: "mesos.master.Call.UpdateQuota", size: size_of::<super::master::call::UpdateQuota>(), fields: &[
     Field { number: 1, names: ["force", "force"], kind: Kind::Bool, label: Label::Optional, default: Default::None },
     Field { number: 2, names: ["quota_configs", "quota_configs"], kind: Kind::Message(&M_QUOTA__QUOTACONFIG), label: Label::Repeated, default: Default::None },
 ] };
-pub static M_MASTER__CALL__SETQUOTA: Message = Message { name: "mesos.master.Call.SetQuota", fields: &[
+pub static M_MASTER__CALL__SETQUOTA: Message = Message { name: "mesos.master.Call.SetQuota", size: size_of::<super::master::call::SetQuota>(), fields: &[
     Field { number: 1, names: ["quota_request", "quota_request"], kind: Kind::Message(&M_QUOTA__QUOTAREQUEST), label: Label::Required, default: Default::None },
 ] };
-pub static M_MASTER__CALL__REMOVEQUOTA: Message = Message { name: "mesos.master.Call.RemoveQuota", fields: &[
+pub static M_MASTER__CALL__REMOVEQUOTA: Message = Message { name: "mesos.master.Call.RemoveQuota", size: size_of::<super::master::call::RemoveQuota>(), fields: &[
     Field { number: 1, names: ["role", "role"], kind: Kind::String, label: Label::Required, default: Default::None },
 ] };
-pub static M_MASTER__CALL__TEARDOWN: Message = Message { name: "mesos.master.Call.Teardown", fields: &[
+pub static M_MASTER__CALL__TEARDOWN: Message = Message { name: "mesos.master.Call.Teardown", size: size_of::<super::master::call::Teardown>(), fields: &[
     Field { number: 1, names: ["framework_id", "framework_id"], kind: Kind::Message(&M_FRAMEWORKID), label: Label::Required, default: Default::None },
 ] };
-pub static M_MASTER__CALL__MARKAGENTGONE: Message = Message { name: "mesos.master.Call.MarkAgentGone", fields: &[
+pub static M_MASTER__CALL__MARKAGENTGONE: Message = Message { name: "mesos.master.Call.MarkAgentGone", size: size_of::<super::master::call::MarkAgentGone>(), fields: &[
     Field { number: 1, names: ["slave_id", "agent_id"], kind: Kind::Message(&M_AGENTID), label: Label::Required, default: Default::None },
 ] };
-pub static M_MASTER__RESPONSE: Message = Message { name: "mesos.master.Response", fields: &[
+pub static M_MASTER__RESPONSE: Message = Message { name: "mesos.master.Response", size: size_of::<super::master::Response>(), fields: &[
     Field { number: 1, names: ["type", "type"], kind: Kind::Enum(&E_MASTER__RESPONSE__TYPE), label: Label::Optional, default: Default::None },
     Field { number: 2, names: ["get_health", "get_health"], kind: Kind::Message(&M_MASTER__RESPONSE__GETHEALTH), label: Label::Optional, default: Default::None },
     Field { number: 3, names: ["get_flags", "get_flags"], kind: Kind::Message(&M_MASTER__RESPONSE__GETFLAGS), label: Label::Optional, default: Default::None },
@@ -2309,39 +2309,39 @@ pub static M_MASTER__RESPONSE: Message = Message { name: "mesos.master.Response"
     Field { number: 18, names: ["get_maintenance_schedule", "get_maintenance_schedule"], kind: Kind::Message(&M_MASTER__RESPONSE__GETMAINTENANCESCHEDULE), label: Label::Optional, default: Default::None },
     Field { number: 19, names: ["get_quota", "get_quota"], kind: Kind::Message(&M_MASTER__RESPONSE__GETQUOTA), label: Label::Optional, default: Default::None },
 ] };
-pub static M_MASTER__RESPONSE__GETHEALTH: Message = Message { name: "mesos.master.Response.GetHealth", fields: &[
+pub static M_MASTER__RESPONSE__GETHEALTH: Message = Message { name: "mesos.master.Response.GetHealth", size: size_of::<super::master::response::GetHealth>(), fields: &[
     Field { number: 1, names: ["healthy", "healthy"], kind: Kind::Bool, label: Label::Required, default: Default::None },
 ] };
-pub static M_MASTER__RESPONSE__GETFLAGS: Message = Message { name: "mesos.master.Response.GetFlags", fields: &[
+pub static M_MASTER__RESPONSE__GETFLAGS: Message = Message { name: "mesos.master.Response.GetFlags", size: size_of::<super::master::response::GetFlags>(), fields: &[
     Field { number: 1, names: ["flags", "flags"], kind: Kind::Message(&M_FLAG), label: Label::Repeated, default: Default::None },
 ] };
-pub static M_MASTER__RESPONSE__GETVERSION: Message = Message { name: "mesos.master.Response.GetVersion", fields: &[
+pub static M_MASTER__RESPONSE__GETVERSION: Message = Message { name: "mesos.master.Response.GetVersion", size: size_of::<super::master::response::GetVersion>(), fields: &[
     Field { number: 1, names: ["version_info", "version_info"], kind: Kind::Message(&M_VERSIONINFO), label: Label::Required, default: Default::None },
 ] };
-pub static M_MASTER__RESPONSE__GETMETRICS: Message = Message { name: "mesos.master.Response.GetMetrics", fields: &[
+pub static M_MASTER__RESPONSE__GETMETRICS: Message = Message { name: "mesos.master.Response.GetMetrics", size: size_of::<super::master::response::GetMetrics>(), fields: &[
     Field { number: 1, names: ["metrics", "metrics"], kind: Kind::Message(&M_METRIC), label: Label::Repeated, default: Default::None },
 ] };
-pub static M_MASTER__RESPONSE__GETLOGGINGLEVEL: Message = Message { name: "mesos.master.Response.GetLoggingLevel", fields: &[
+pub static M_MASTER__RESPONSE__GETLOGGINGLEVEL: Message = Message { name: "mesos.master.Response.GetLoggingLevel", size: size_of::<super::master::response::GetLoggingLevel>(), fields: &[
     Field { number: 1, names: ["level", "level"], kind: Kind::Uint32, label: Label::Required, default: Default::None },
 ] };
-pub static M_MASTER__RESPONSE__LISTFILES: Message = Message { name: "mesos.master.Response.ListFiles", fields: &[
+pub static M_MASTER__RESPONSE__LISTFILES: Message = Message { name: "mesos.master.Response.ListFiles", size: size_of::<super::master::response::ListFiles>(), fields: &[
     Field { number: 1, names: ["file_infos", "file_infos"], kind: Kind::Message(&M_FILEINFO), label: Label::Repeated, default: Default::None },
 ] };
-pub static M_MASTER__RESPONSE__READFILE: Message = Message { name: "mesos.master.Response.ReadFile", fields: &[
+pub static M_MASTER__RESPONSE__READFILE: Message = Message { name: "mesos.master.Response.ReadFile", size: size_of::<super::master::response::ReadFile>(), fields: &[
     Field { number: 1, names: ["size", "size"], kind: Kind::Uint64, label: Label::Required, default: Default::None },
     Field { number: 2, names: ["data", "data"], kind: Kind::Bytes, label: Label::Required, default: Default::None },
 ] };
-pub static M_MASTER__RESPONSE__GETSTATE: Message = Message { name: "mesos.master.Response.GetState", fields: &[
+pub static M_MASTER__RESPONSE__GETSTATE: Message = Message { name: "mesos.master.Response.GetState", size: size_of::<super::master::response::GetState>(), fields: &[
     Field { number: 1, names: ["get_tasks", "get_tasks"], kind: Kind::Message(&M_MASTER__RESPONSE__GETTASKS), label: Label::Optional, default: Default::None },
     Field { number: 2, names: ["get_executors", "get_executors"], kind: Kind::Message(&M_MASTER__RESPONSE__GETEXECUTORS), label: Label::Optional, default: Default::None },
     Field { number: 3, names: ["get_frameworks", "get_frameworks"], kind: Kind::Message(&M_MASTER__RESPONSE__GETFRAMEWORKS), label: Label::Optional, default: Default::None },
     Field { number: 4, names: ["get_agents", "get_agents"], kind: Kind::Message(&M_MASTER__RESPONSE__GETAGENTS), label: Label::Optional, default: Default::None },
 ] };
-pub static M_MASTER__RESPONSE__GETAGENTS: Message = Message { name: "mesos.master.Response.GetAgents", fields: &[
+pub static M_MASTER__RESPONSE__GETAGENTS: Message = Message { name: "mesos.master.Response.GetAgents", size: size_of::<super::master::response::GetAgents>(), fields: &[
     Field { number: 1, names: ["agents", "agents"], kind: Kind::Message(&M_MASTER__RESPONSE__GETAGENTS__AGENT), label: Label::Repeated, default: Default::None },
     Field { number: 2, names: ["recovered_agents", "recovered_agents"], kind: Kind::Message(&M_AGENTINFO), label: Label::Repeated, default: Default::None },
 ] };
-pub static M_MASTER__RESPONSE__GETAGENTS__AGENT: Message = Message { name: "mesos.master.Response.GetAgents.Agent", fields: &[
+pub static M_MASTER__RESPONSE__GETAGENTS__AGENT: Message = Message { name: "mesos.master.Response.GetAgents.Agent", size: size_of::<super::master::response::get_agents::Agent>(), fields: &[
     Field { number: 1, names: ["agent_info", "agent_info"], kind: Kind::Message(&M_AGENTINFO), label: Label::Required, default: Default::None },
     Field { number: 2, names: ["active", "active"], kind: Kind::Bool, label: Label::Required, default: Default::None },
     Field { number: 12, names: ["deactivated", "deactivated"], kind: Kind::Bool, label: Label::Optional, default: Default::None },
@@ -2357,16 +2357,16 @@ pub static M_MASTER__RESPONSE__GETAGENTS__AGENT: Message = Message { name: "meso
     Field { number: 13, names: ["drain_info", "drain_info"], kind: Kind::Message(&M_DRAININFO), label: Label::Optional, default: Default::None },
     Field { number: 14, names: ["estimated_drain_start_time", "estimated_drain_start_time"], kind: Kind::Message(&M_TIMEINFO), label: Label::Optional, default: Default::None },
 ] };
-pub static M_MASTER__RESPONSE__GETAGENTS__AGENT__RESOURCEPROVIDER: Message = Message { name: "mesos.master.Response.GetAgents.Agent.ResourceProvider", fields: &[
+pub static M_MASTER__RESPONSE__GETAGENTS__AGENT__RESOURCEPROVIDER: Message = Message { name: "mesos.master.Response.GetAgents.Agent.ResourceProvider", size: size_of::<super::master::response::get_agents::agent::ResourceProvider>(), fields: &[
     Field { number: 1, names: ["resource_provider_info", "resource_provider_info"], kind: Kind::Message(&M_RESOURCEPROVIDERINFO), label: Label::Required, default: Default::None },
     Field { number: 2, names: ["total_resources", "total_resources"], kind: Kind::Message(&M_RESOURCE), label: Label::Repeated, default: Default::None },
 ] };
-pub static M_MASTER__RESPONSE__GETFRAMEWORKS: Message = Message { name: "mesos.master.Response.GetFrameworks", fields: &[
+pub static M_MASTER__RESPONSE__GETFRAMEWORKS: Message = Message { name: "mesos.master.Response.GetFrameworks", size: size_of::<super::master::response::GetFrameworks>(), fields: &[
     Field { number: 1, names: ["frameworks", "frameworks"], kind: Kind::Message(&M_MASTER__RESPONSE__GETFRAMEWORKS__FRAMEWORK), label: Label::Repeated, default: Default::None },
     Field { number: 2, names: ["completed_frameworks", "completed_frameworks"], kind: Kind::Message(&M_MASTER__RESPONSE__GETFRAMEWORKS__FRAMEWORK), label: Label::Repeated, default: Default::None },
     Field { number: 3, names: ["recovered_frameworks", "recovered_frameworks"], kind: Kind::Message(&M_FRAMEWORKINFO), label: Label::Repeated, default: Default::None },
 ] };
-pub static M_MASTER__RESPONSE__GETFRAMEWORKS__FRAMEWORK: Message = Message { name: "mesos.master.Response.GetFrameworks.Framework", fields: &[
+pub static M_MASTER__RESPONSE__GETFRAMEWORKS__FRAMEWORK: Message = Message { name: "mesos.master.Response.GetFrameworks.Framework", size: size_of::<super::master::response::get_frameworks::Framework>(), fields: &[
     Field { number: 1, names: ["framework_info", "framework_info"], kind: Kind::Message(&M_FRAMEWORKINFO), label: Label::Required, default: Default::None },
     Field { number: 2, names: ["active", "active"], kind: Kind::Bool, label: Label::Required, default: Default::None },
     Field { number: 3, names: ["connected", "connected"], kind: Kind::Bool, label: Label::Required, default: Default::None },
@@ -2380,45 +2380,45 @@ pub static M_MASTER__RESPONSE__GETFRAMEWORKS__FRAMEWORK: Message = Message { nam
     Field { number: 10, names: ["offered_resources", "offered_resources"], kind: Kind::Message(&M_RESOURCE), label: Label::Repeated, default: Default::None },
     Field { number: 12, names: ["offer_constraints", "offer_constraints"], kind: Kind::Message(&M_SCHEDULER__OFFERCONSTRAINTS), label: Label::Optional, default: Default::None },
 ] };
-pub static M_MASTER__RESPONSE__GETEXECUTORS: Message = Message { name: "mesos.master.Response.GetExecutors", fields: &[
+pub static M_MASTER__RESPONSE__GETEXECUTORS: Message = Message { name: "mesos.master.Response.GetExecutors", size: size_of::<super::master::response::GetExecutors>(), fields: &[
     Field { number: 1, names: ["executors", "executors"], kind: Kind::Message(&M_MASTER__RESPONSE__GETEXECUTORS__EXECUTOR), label: Label::Repeated, default: Default::None },
     Field { number: 2, names: ["orphan_executors", "orphan_executors"], kind: Kind::Message(&M_MASTER__RESPONSE__GETEXECUTORS__EXECUTOR), label: Label::Repeated, default: Default::None },
 ] };
-pub static M_MASTER__RESPONSE__GETEXECUTORS__EXECUTOR: Message = Message { name: "mesos.master.Response.GetExecutors.Executor", fields: &[
+pub static M_MASTER__RESPONSE__GETEXECUTORS__EXECUTOR: Message = Message { name: "mesos.master.Response.GetExecutors.Executor", size: size_of::<super::master::response::get_executors::Executor>(), fields: &[
     Field { number: 1, names: ["executor_info", "executor_info"], kind: Kind::Message(&M_EXECUTORINFO), label: Label::Required, default: Default::None },
     Field { number: 2, names: ["slave_id", "agent_id"], kind: Kind::Message(&M_AGENTID), label: Label::Required, default: Default::None },
 ] };
-pub static M_MASTER__RESPONSE__GETOPERATIONS: Message = Message { name: "mesos.master.Response.GetOperations", fields: &[
+pub static M_MASTER__RESPONSE__GETOPERATIONS: Message = Message { name: "mesos.master.Response.GetOperations", size: size_of::<super::master::response::GetOperations>(), fields: &[
     Field { number: 1, names: ["operations", "operations"], kind: Kind::Message(&M_OPERATION), label: Label::Repeated, default: Default::None },
 ] };
-pub static M_MASTER__RESPONSE__GETTASKS: Message = Message { name: "mesos.master.Response.GetTasks", fields: &[
+pub static M_MASTER__RESPONSE__GETTASKS: Message = Message { name: "mesos.master.Response.GetTasks", size: size_of::<super::master::response::GetTasks>(), fields: &[
     Field { number: 1, names: ["pending_tasks", "pending_tasks"], kind: Kind::Message(&M_TASK), label: Label::Repeated, default: Default::None },
     Field { number: 2, names: ["tasks", "tasks"], kind: Kind::Message(&M_TASK), label: Label::Repeated, default: Default::None },
     Field { number: 5, names: ["unreachable_tasks", "unreachable_tasks"], kind: Kind::Message(&M_TASK), label: Label::Repeated, default: Default::None },
     Field { number: 3, names: ["completed_tasks", "completed_tasks"], kind: Kind::Message(&M_TASK), label: Label::Repeated, default: Default::None },
     Field { number: 4, names: ["orphan_tasks", "orphan_tasks"], kind: Kind::Message(&M_TASK), label: Label::Repeated, default: Default::None },
 ] };
-pub static M_MASTER__RESPONSE__GETROLES: Message = Message { name: "mesos.master.Response.GetRoles", fields: &[
+pub static M_MASTER__RESPONSE__GETROLES: Message = Message { name: "mesos.master.Response.GetRoles", size: size_of::<super::master::response::GetRoles>(), fields: &[
     Field { number: 1, names: ["roles", "roles"], kind: Kind::Message(&M_ROLE), label: Label::Repeated, default: Default::None },
 ] };
-pub static M_MASTER__RESPONSE__GETWEIGHTS: Message = Message { name: "mesos.master.Response.GetWeights", fields: &[
+pub static M_MASTER__RESPONSE__GETWEIGHTS: Message = Message { name: "mesos.master.Response.GetWeights", size: size_of::<super::master::response::GetWeights>(), fields: &[
     Field { number: 1, names: ["weight_infos", "weight_infos"], kind: Kind::Message(&M_WEIGHTINFO), label: Label::Repeated, default: Default::None },
 ] };
-pub static M_MASTER__RESPONSE__GETMASTER: Message = Message { name: "mesos.master.Response.GetMaster", fields: &[
+pub static M_MASTER__RESPONSE__GETMASTER: Message = Message { name: "mesos.master.Response.GetMaster", size: size_of::<super::master::response::GetMaster>(), fields: &[
     Field { number: 1, names: ["master_info", "master_info"], kind: Kind::Message(&M_MASTERINFO), label: Label::Optional, default: Default::None },
     Field { number: 2, names: ["start_time", "start_time"], kind: Kind::Double, label: Label::Optional, default: Default::None },
     Field { number: 3, names: ["elected_time", "elected_time"], kind: Kind::Double, label: Label::Optional, default: Default::None },
 ] };
-pub static M_MASTER__RESPONSE__GETMAINTENANCESTATUS: Message = Message { name: "mesos.master.Response.GetMaintenanceStatus", fields: &[
+pub static M_MASTER__RESPONSE__GETMAINTENANCESTATUS: Message = Message { name: "mesos.master.Response.GetMaintenanceStatus", size: size_of::<super::master::response::GetMaintenanceStatus>(), fields: &[
     Field { number: 1, names: ["status", "status"], kind: Kind::Message(&M_MAINTENANCE__CLUSTERSTATUS), label: Label::Required, default: Default::None },
 ] };
-pub static M_MASTER__RESPONSE__GETMAINTENANCESCHEDULE: Message = Message { name: "mesos.master.Response.GetMaintenanceSchedule", fields: &[
+pub static M_MASTER__RESPONSE__GETMAINTENANCESCHEDULE: Message = Message { name: "mesos.master.Response.GetMaintenanceSchedule", size: size_of::<super::master::response::GetMaintenanceSchedule>(), fields: &[
     Field { number: 1, names: ["schedule", "schedule"], kind: Kind::Message(&M_MAINTENANCE__SCHEDULE), label: Label::Required, default: Default::None },
 ] };
-pub static M_MASTER__RESPONSE__GETQUOTA: Message = Message { name: "mesos.master.Response.GetQuota", fields: &[
+pub static M_MASTER__RESPONSE__GETQUOTA: Message = Message { name: "mesos.master.Response.GetQuota", size: size_of::<super::master::response::GetQuota>(), fields: &[
     Field { number: 1, names: ["status", "status"], kind: Kind::Message(&M_QUOTA__QUOTASTATUS), label: Label::Required, default: Default::None },
 ] };
-pub static M_MASTER__EVENT: Message = Message { name: "mesos.master.Event", fields: &[
+pub static M_MASTER__EVENT: Message = Message { name: "mesos.master.Event", size: size_of::<super::master::Event>(), fields: &[
     Field { number: 1, names: ["type", "type"], kind: Kind::Enum(&E_MASTER__EVENT__TYPE), label: Label::Optional, default: Default::None },
     Field { number: 2, names: ["subscribed", "subscribed"], kind: Kind::Message(&M_MASTER__EVENT__SUBSCRIBED), label: Label::Optional, default: Default::None },
     Field { number: 3, names: ["task_added", "task_added"], kind: Kind::Message(&M_MASTER__EVENT__TASKADDED), label: Label::Optional, default: Default::None },
@@ -2429,34 +2429,34 @@ pub static M_MASTER__EVENT: Message = Message { name: "mesos.master.Event", fiel
     Field { number: 8, names: ["framework_updated", "framework_updated"], kind: Kind::Message(&M_MASTER__EVENT__FRAMEWORKUPDATED), label: Label::Optional, default: Default::None },
     Field { number: 9, names: ["framework_removed", "framework_removed"], kind: Kind::Message(&M_MASTER__EVENT__FRAMEWORKREMOVED), label: Label::Optional, default: Default::None },
 ] };
-pub static M_MASTER__EVENT__SUBSCRIBED: Message = Message { name: "mesos.master.Event.Subscribed", fields: &[
+pub static M_MASTER__EVENT__SUBSCRIBED: Message = Message { name: "mesos.master.Event.Subscribed", size: size_of::<super::master::event::Subscribed>(), fields: &[
     Field { number: 1, names: ["get_state", "get_state"], kind: Kind::Message(&M_MASTER__RESPONSE__GETSTATE), label: Label::Optional, default: Default::None },
     Field { number: 2, names: ["heartbeat_interval_seconds", "heartbeat_interval_seconds"], kind: Kind::Double, label: Label::Optional, default: Default::None },
 ] };
-pub static M_MASTER__EVENT__TASKADDED: Message = Message { name: "mesos.master.Event.TaskAdded", fields: &[
+pub static M_MASTER__EVENT__TASKADDED: Message = Message { name: "mesos.master.Event.TaskAdded", size: size_of::<super::master::event::TaskAdded>(), fields: &[
     Field { number: 1, names: ["task", "task"], kind: Kind::Message(&M_TASK), label: Label::Required, default: Default::None },
 ] };
-pub static M_MASTER__EVENT__TASKUPDATED: Message = Message { name: "mesos.master.Event.TaskUpdated", fields: &[
+pub static M_MASTER__EVENT__TASKUPDATED: Message = Message { name: "mesos.master.Event.TaskUpdated", size: size_of::<super::master::event::TaskUpdated>(), fields: &[
     Field { number: 1, names: ["framework_id", "framework_id"], kind: Kind::Message(&M_FRAMEWORKID), label: Label::Required, default: Default::None },
     Field { number: 2, names: ["status", "status"], kind: Kind::Message(&M_TASKSTATUS), label: Label::Required, default: Default::None },
     Field { number: 3, names: ["state", "state"], kind: Kind::Enum(&E_TASKSTATE), label: Label::Required, default: Default::None },
 ] };
-pub static M_MASTER__EVENT__FRAMEWORKADDED: Message = Message { name: "mesos.master.Event.FrameworkAdded", fields: &[
+pub static M_MASTER__EVENT__FRAMEWORKADDED: Message = Message { name: "mesos.master.Event.FrameworkAdded", size: size_of::<super::master::event::FrameworkAdded>(), fields: &[
     Field { number: 1, names: ["framework", "framework"], kind: Kind::Message(&M_MASTER__RESPONSE__GETFRAMEWORKS__FRAMEWORK), label: Label::Required, default: Default::None },
 ] };
-pub static M_MASTER__EVENT__FRAMEWORKUPDATED: Message = Message { name: "mesos.master.Event.FrameworkUpdated", fields: &[
+pub static M_MASTER__EVENT__FRAMEWORKUPDATED: Message = Message { name: "mesos.master.Event.FrameworkUpdated", size: size_of::<super::master::event::FrameworkUpdated>(), fields: &[
     Field { number: 1, names: ["framework", "framework"], kind: Kind::Message(&M_MASTER__RESPONSE__GETFRAMEWORKS__FRAMEWORK), label: Label::Required, default: Default::None },
 ] };
-pub static M_MASTER__EVENT__FRAMEWORKREMOVED: Message = Message { name: "mesos.master.Event.FrameworkRemoved", fields: &[
+pub static M_MASTER__EVENT__FRAMEWORKREMOVED: Message = Message { name: "mesos.master.Event.FrameworkRemoved", size: size_of::<super::master::event::FrameworkRemoved>(), fields: &[
     Field { number: 1, names: ["framework_info", "framework_info"], kind: Kind::Message(&M_FRAMEWORKINFO), label: Label::Required, default: Default::None },
 ] };
-pub static M_MASTER__EVENT__AGENTADDED: Message = Message { name: "mesos.master.Event.AgentAdded", fields: &[
+pub static M_MASTER__EVENT__AGENTADDED: Message = Message { name: "mesos.master.Event.AgentAdded", size: size_of::<super::master::event::AgentAdded>(), fields: &[
     Field { number: 1, names: ["agent", "agent"], kind: Kind::Message(&M_MASTER__RESPONSE__GETAGENTS__AGENT), label: Label::Required, default: Default::None },
 ] };
-pub static M_MASTER__EVENT__AGENTREMOVED: Message = Message { name: "mesos.master.Event.AgentRemoved", fields: &[
+pub static M_MASTER__EVENT__AGENTREMOVED: Message = Message { name: "mesos.master.Event.AgentRemoved", size: size_of::<super::master::event::AgentRemoved>(), fields: &[
     Field { number: 1, names: ["agent_id", "agent_id"], kind: Kind::Message(&M_AGENTID), label: Label::Required, default: Default::None },
 ] };
-pub static M_RESOURCE_PROVIDER__EVENT: Message = Message { name: "mesos.resource_provider.Event", fields: &[
+pub static M_RESOURCE_PROVIDER__EVENT: Message = Message { name: "mesos.resource_provider.Event", size: size_of::<super::resource_provider::Event>(), fields: &[
     Field { number: 1, names: ["type", "type"], kind: Kind::Enum(&E_RESOURCE_PROVIDER__EVENT__TYPE), label: Label::Optional, default: Default::None },
     Field { number: 2, names: ["subscribed", "subscribed"], kind: Kind::Message(&M_RESOURCE_PROVIDER__EVENT__SUBSCRIBED), label: Label::Optional, default: Default::None },
     Field { number: 3, names: ["apply_operation", "apply_operation"], kind: Kind::Message(&M_RESOURCE_PROVIDER__EVENT__APPLYOPERATION), label: Label::Optional, default: Default::None },
@@ -2464,27 +2464,27 @@ pub static M_RESOURCE_PROVIDER__EVENT: Message = Message { name: "mesos.resource
     Field { number: 5, names: ["acknowledge_operation_status", "acknowledge_operation_status"], kind: Kind::Message(&M_RESOURCE_PROVIDER__EVENT__ACKNOWLEDGEOPERATIONSTATUS), label: Label::Optional, default: Default::None },
     Field { number: 6, names: ["reconcile_operations", "reconcile_operations"], kind: Kind::Message(&M_RESOURCE_PROVIDER__EVENT__RECONCILEOPERATIONS), label: Label::Optional, default: Default::None },
 ] };
-pub static M_RESOURCE_PROVIDER__EVENT__SUBSCRIBED: Message = Message { name: "mesos.resource_provider.Event.Subscribed", fields: &[
+pub static M_RESOURCE_PROVIDER__EVENT__SUBSCRIBED: Message = Message { name: "mesos.resource_provider.Event.Subscribed", size: size_of::<super::resource_provider::event::Subscribed>(), fields: &[
     Field { number: 1, names: ["provider_id", "provider_id"], kind: Kind::Message(&M_RESOURCEPROVIDERID), label: Label::Required, default: Default::None },
 ] };
-pub static M_RESOURCE_PROVIDER__EVENT__APPLYOPERATION: Message = Message { name: "mesos.resource_provider.Event.ApplyOperation", fields: &[
+pub static M_RESOURCE_PROVIDER__EVENT__APPLYOPERATION: Message = Message { name: "mesos.resource_provider.Event.ApplyOperation", size: size_of::<super::resource_provider::event::ApplyOperation>(), fields: &[
     Field { number: 1, names: ["framework_id", "framework_id"], kind: Kind::Message(&M_FRAMEWORKID), label: Label::Optional, default: Default::None },
     Field { number: 2, names: ["info", "info"], kind: Kind::Message(&M_OFFER__OPERATION), label: Label::Required, default: Default::None },
     Field { number: 3, names: ["operation_uuid", "operation_uuid"], kind: Kind::Message(&M_UUID), label: Label::Required, default: Default::None },
     Field { number: 4, names: ["resource_version_uuid", "resource_version_uuid"], kind: Kind::Message(&M_UUID), label: Label::Required, default: Default::None },
 ] };
-pub static M_RESOURCE_PROVIDER__EVENT__PUBLISHRESOURCES: Message = Message { name: "mesos.resource_provider.Event.PublishResources", fields: &[
+pub static M_RESOURCE_PROVIDER__EVENT__PUBLISHRESOURCES: Message = Message { name: "mesos.resource_provider.Event.PublishResources", size: size_of::<super::resource_provider::event::PublishResources>(), fields: &[
     Field { number: 1, names: ["uuid", "uuid"], kind: Kind::Message(&M_UUID), label: Label::Required, default: Default::None },
     Field { number: 2, names: ["resources", "resources"], kind: Kind::Message(&M_RESOURCE), label: Label::Repeated, default: Default::None },
 ] };
-pub static M_RESOURCE_PROVIDER__EVENT__ACKNOWLEDGEOPERATIONSTATUS: Message = Message { name: "mesos.resource_provider.Event.AcknowledgeOperationStatus", fields: &[
+pub static M_RESOURCE_PROVIDER__EVENT__ACKNOWLEDGEOPERATIONSTATUS: Message = Message { name: "mesos.resource_provider.Event.AcknowledgeOperationStatus", size: size_of::<super::resource_provider::event::AcknowledgeOperationStatus>(), fields: &[
     Field { number: 1, names: ["status_uuid", "status_uuid"], kind: Kind::Message(&M_UUID), label: Label::Required, default: Default::None },
     Field { number: 2, names: ["operation_uuid", "operation_uuid"], kind: Kind::Message(&M_UUID), label: Label::Required, default: Default::None },
 ] };
-pub static M_RESOURCE_PROVIDER__EVENT__RECONCILEOPERATIONS: Message = Message { name: "mesos.resource_provider.Event.ReconcileOperations", fields: &[
+pub static M_RESOURCE_PROVIDER__EVENT__RECONCILEOPERATIONS: Message = Message { name: "mesos.resource_provider.Event.ReconcileOperations", size: size_of::<super::resource_provider::event::ReconcileOperations>(), fields: &[
     Field { number: 1, names: ["operation_uuids", "operation_uuids"], kind: Kind::Message(&M_UUID), label: Label::Repeated, default: Default::None },
 ] };
-pub static M_RESOURCE_PROVIDER__CALL: Message = Message { name: "mesos.resource_provider.Call", fields: &[
+pub static M_RESOURCE_PROVIDER__CALL: Message = Message { name: "mesos.resource_provider.Call", size: size_of::<super::resource_provider::Call>(), fields: &[
     Field { number: 1, names: ["resource_provider_id", "resource_provider_id"], kind: Kind::Message(&M_RESOURCEPROVIDERID), label: Label::Optional, default: Default::None },
     Field { number: 2, names: ["type", "type"], kind: Kind::Enum(&E_RESOURCE_PROVIDER__CALL__TYPE), label: Label::Optional, default: Default::None },
     Field { number: 3, names: ["subscribe", "subscribe"], kind: Kind::Message(&M_RESOURCE_PROVIDER__CALL__SUBSCRIBE), label: Label::Optional, default: Default::None },
@@ -2492,25 +2492,25 @@ pub static M_RESOURCE_PROVIDER__CALL: Message = Message { name: "mesos.resource_
     Field { number: 5, names: ["update_state", "update_state"], kind: Kind::Message(&M_RESOURCE_PROVIDER__CALL__UPDATESTATE), label: Label::Optional, default: Default::None },
     Field { number: 6, names: ["update_publish_resources_status", "update_publish_resources_status"], kind: Kind::Message(&M_RESOURCE_PROVIDER__CALL__UPDATEPUBLISHRESOURCESSTATUS), label: Label::Optional, default: Default::None },
 ] };
-pub static M_RESOURCE_PROVIDER__CALL__SUBSCRIBE: Message = Message { name: "mesos.resource_provider.Call.Subscribe", fields: &[
+pub static M_RESOURCE_PROVIDER__CALL__SUBSCRIBE: Message = Message { name: "mesos.resource_provider.Call.Subscribe", size: size_of::<super::resource_provider::call::Subscribe>(), fields: &[
     Field { number: 1, names: ["resource_provider_info", "resource_provider_info"], kind: Kind::Message(&M_RESOURCEPROVIDERINFO), label: Label::Required, default: Default::None },
 ] };
-pub static M_RESOURCE_PROVIDER__CALL__UPDATEOPERATIONSTATUS: Message = Message { name: "mesos.resource_provider.Call.UpdateOperationStatus", fields: &[
+pub static M_RESOURCE_PROVIDER__CALL__UPDATEOPERATIONSTATUS: Message = Message { name: "mesos.resource_provider.Call.UpdateOperationStatus", size: size_of::<super::resource_provider::call::UpdateOperationStatus>(), fields: &[
     Field { number: 1, names: ["framework_id", "framework_id"], kind: Kind::Message(&M_FRAMEWORKID), label: Label::Optional, default: Default::None },
     Field { number: 2, names: ["status", "status"], kind: Kind::Message(&M_OPERATIONSTATUS), label: Label::Required, default: Default::None },
     Field { number: 3, names: ["latest_status", "latest_status"], kind: Kind::Message(&M_OPERATIONSTATUS), label: Label::Optional, default: Default::None },
     Field { number: 4, names: ["operation_uuid", "operation_uuid"], kind: Kind::Message(&M_UUID), label: Label::Required, default: Default::None },
 ] };
-pub static M_RESOURCE_PROVIDER__CALL__UPDATESTATE: Message = Message { name: "mesos.resource_provider.Call.UpdateState", fields: &[
+pub static M_RESOURCE_PROVIDER__CALL__UPDATESTATE: Message = Message { name: "mesos.resource_provider.Call.UpdateState", size: size_of::<super::resource_provider::call::UpdateState>(), fields: &[
     Field { number: 1, names: ["operations", "operations"], kind: Kind::Message(&M_OPERATION), label: Label::Repeated, default: Default::None },
     Field { number: 2, names: ["resources", "resources"], kind: Kind::Message(&M_RESOURCE), label: Label::Repeated, default: Default::None },
     Field { number: 3, names: ["resource_version_uuid", "resource_version_uuid"], kind: Kind::Message(&M_UUID), label: Label::Required, default: Default::None },
 ] };
-pub static M_RESOURCE_PROVIDER__CALL__UPDATEPUBLISHRESOURCESSTATUS: Message = Message { name: "mesos.resource_provider.Call.UpdatePublishResourcesStatus", fields: &[
+pub static M_RESOURCE_PROVIDER__CALL__UPDATEPUBLISHRESOURCESSTATUS: Message = Message { name: "mesos.resource_provider.Call.UpdatePublishResourcesStatus", size: size_of::<super::resource_provider::call::UpdatePublishResourcesStatus>(), fields: &[
     Field { number: 1, names: ["uuid", "uuid"], kind: Kind::Message(&M_UUID), label: Label::Required, default: Default::None },
     Field { number: 2, names: ["status", "status"], kind: Kind::Enum(&E_RESOURCE_PROVIDER__CALL__UPDATEPUBLISHRESOURCESSTATUS__STATUS), label: Label::Required, default: Default::None },
 ] };
-pub static M_INTERNAL__STATUSUPDATE: Message = Message { name: "mesos.internal.StatusUpdate", fields: &[
+pub static M_INTERNAL__STATUSUPDATE: Message = Message { name: "mesos.internal.StatusUpdate", size: size_of::<super::internal::StatusUpdate>(), fields: &[
     Field { number: 1, names: ["framework_id", "framework_id"], kind: Kind::Message(&M_FRAMEWORKID), label: Label::Required, default: Default::None },
     Field { number: 2, names: ["executor_id", "executor_id"], kind: Kind::Message(&M_EXECUTORID), label: Label::Optional, default: Default::None },
     Field { number: 3, names: ["slave_id", "agent_id"], kind: Kind::Message(&M_AGENTID), label: Label::Optional, default: Default::None },
@@ -2519,79 +2519,79 @@ pub static M_INTERNAL__STATUSUPDATE: Message = Message { name: "mesos.internal.S
     Field { number: 6, names: ["uuid", "uuid"], kind: Kind::Bytes, label: Label::Optional, default: Default::None },
     Field { number: 7, names: ["latest_state", "latest_state"], kind: Kind::Enum(&E_TASKSTATE), label: Label::Optional, default: Default::None },
 ] };
-pub static M_INTERNAL__STATUSUPDATERECORD: Message = Message { name: "mesos.internal.StatusUpdateRecord", fields: &[
+pub static M_INTERNAL__STATUSUPDATERECORD: Message = Message { name: "mesos.internal.StatusUpdateRecord", size: size_of::<super::internal::StatusUpdateRecord>(), fields: &[
     Field { number: 1, names: ["type", "type"], kind: Kind::Enum(&E_INTERNAL__STATUSUPDATERECORD__TYPE), label: Label::Required, default: Default::None },
     Field { number: 2, names: ["update", "update"], kind: Kind::Message(&M_INTERNAL__STATUSUPDATE), label: Label::Optional, default: Default::None },
     Field { number: 3, names: ["uuid", "uuid"], kind: Kind::Bytes, label: Label::Optional, default: Default::None },
 ] };
-pub static M_INTERNAL__SUBMITSCHEDULERREQUEST: Message = Message { name: "mesos.internal.SubmitSchedulerRequest", fields: &[
+pub static M_INTERNAL__SUBMITSCHEDULERREQUEST: Message = Message { name: "mesos.internal.SubmitSchedulerRequest", size: size_of::<super::internal::SubmitSchedulerRequest>(), fields: &[
     Field { number: 1, names: ["name", "name"], kind: Kind::String, label: Label::Required, default: Default::None },
 ] };
-pub static M_INTERNAL__SUBMITSCHEDULERRESPONSE: Message = Message { name: "mesos.internal.SubmitSchedulerResponse", fields: &[
+pub static M_INTERNAL__SUBMITSCHEDULERRESPONSE: Message = Message { name: "mesos.internal.SubmitSchedulerResponse", size: size_of::<super::internal::SubmitSchedulerResponse>(), fields: &[
     Field { number: 1, names: ["okay", "okay"], kind: Kind::Bool, label: Label::Required, default: Default::None },
 ] };
-pub static M_INTERNAL__EXECUTORTOFRAMEWORKMESSAGE: Message = Message { name: "mesos.internal.ExecutorToFrameworkMessage", fields: &[
+pub static M_INTERNAL__EXECUTORTOFRAMEWORKMESSAGE: Message = Message { name: "mesos.internal.ExecutorToFrameworkMessage", size: size_of::<super::internal::ExecutorToFrameworkMessage>(), fields: &[
     Field { number: 1, names: ["slave_id", "agent_id"], kind: Kind::Message(&M_AGENTID), label: Label::Required, default: Default::None },
     Field { number: 2, names: ["framework_id", "framework_id"], kind: Kind::Message(&M_FRAMEWORKID), label: Label::Required, default: Default::None },
     Field { number: 3, names: ["executor_id", "executor_id"], kind: Kind::Message(&M_EXECUTORID), label: Label::Required, default: Default::None },
     Field { number: 4, names: ["data", "data"], kind: Kind::Bytes, label: Label::Required, default: Default::None },
 ] };
-pub static M_INTERNAL__FRAMEWORKTOEXECUTORMESSAGE: Message = Message { name: "mesos.internal.FrameworkToExecutorMessage", fields: &[
+pub static M_INTERNAL__FRAMEWORKTOEXECUTORMESSAGE: Message = Message { name: "mesos.internal.FrameworkToExecutorMessage", size: size_of::<super::internal::FrameworkToExecutorMessage>(), fields: &[
     Field { number: 1, names: ["slave_id", "agent_id"], kind: Kind::Message(&M_AGENTID), label: Label::Required, default: Default::None },
     Field { number: 2, names: ["framework_id", "framework_id"], kind: Kind::Message(&M_FRAMEWORKID), label: Label::Required, default: Default::None },
     Field { number: 3, names: ["executor_id", "executor_id"], kind: Kind::Message(&M_EXECUTORID), label: Label::Required, default: Default::None },
     Field { number: 4, names: ["data", "data"], kind: Kind::Bytes, label: Label::Required, default: Default::None },
 ] };
-pub static M_INTERNAL__REGISTERFRAMEWORKMESSAGE: Message = Message { name: "mesos.internal.RegisterFrameworkMessage", fields: &[
+pub static M_INTERNAL__REGISTERFRAMEWORKMESSAGE: Message = Message { name: "mesos.internal.RegisterFrameworkMessage", size: size_of::<super::internal::RegisterFrameworkMessage>(), fields: &[
     Field { number: 1, names: ["framework", "framework"], kind: Kind::Message(&M_FRAMEWORKINFO), label: Label::Required, default: Default::None },
 ] };
-pub static M_INTERNAL__REREGISTERFRAMEWORKMESSAGE: Message = Message { name: "mesos.internal.ReregisterFrameworkMessage", fields: &[
+pub static M_INTERNAL__REREGISTERFRAMEWORKMESSAGE: Message = Message { name: "mesos.internal.ReregisterFrameworkMessage", size: size_of::<super::internal::ReregisterFrameworkMessage>(), fields: &[
     Field { number: 2, names: ["framework", "framework"], kind: Kind::Message(&M_FRAMEWORKINFO), label: Label::Required, default: Default::None },
     Field { number: 3, names: ["failover", "failover"], kind: Kind::Bool, label: Label::Required, default: Default::None },
 ] };
-pub static M_INTERNAL__FRAMEWORKREGISTEREDMESSAGE: Message = Message { name: "mesos.internal.FrameworkRegisteredMessage", fields: &[
+pub static M_INTERNAL__FRAMEWORKREGISTEREDMESSAGE: Message = Message { name: "mesos.internal.FrameworkRegisteredMessage", size: size_of::<super::internal::FrameworkRegisteredMessage>(), fields: &[
     Field { number: 1, names: ["framework_id", "framework_id"], kind: Kind::Message(&M_FRAMEWORKID), label: Label::Required, default: Default::None },
     Field { number: 2, names: ["master_info", "master_info"], kind: Kind::Message(&M_MASTERINFO), label: Label::Required, default: Default::None },
 ] };
-pub static M_INTERNAL__FRAMEWORKREREGISTEREDMESSAGE: Message = Message { name: "mesos.internal.FrameworkReregisteredMessage", fields: &[
+pub static M_INTERNAL__FRAMEWORKREREGISTEREDMESSAGE: Message = Message { name: "mesos.internal.FrameworkReregisteredMessage", size: size_of::<super::internal::FrameworkReregisteredMessage>(), fields: &[
     Field { number: 1, names: ["framework_id", "framework_id"], kind: Kind::Message(&M_FRAMEWORKID), label: Label::Required, default: Default::None },
     Field { number: 2, names: ["master_info", "master_info"], kind: Kind::Message(&M_MASTERINFO), label: Label::Required, default: Default::None },
 ] };
-pub static M_INTERNAL__UNREGISTERFRAMEWORKMESSAGE: Message = Message { name: "mesos.internal.UnregisterFrameworkMessage", fields: &[
+pub static M_INTERNAL__UNREGISTERFRAMEWORKMESSAGE: Message = Message { name: "mesos.internal.UnregisterFrameworkMessage", size: size_of::<super::internal::UnregisterFrameworkMessage>(), fields: &[
     Field { number: 1, names: ["framework_id", "framework_id"], kind: Kind::Message(&M_FRAMEWORKID), label: Label::Required, default: Default::None },
 ] };
-pub static M_INTERNAL__DEACTIVATEFRAMEWORKMESSAGE: Message = Message { name: "mesos.internal.DeactivateFrameworkMessage", fields: &[
+pub static M_INTERNAL__DEACTIVATEFRAMEWORKMESSAGE: Message = Message { name: "mesos.internal.DeactivateFrameworkMessage", size: size_of::<super::internal::DeactivateFrameworkMessage>(), fields: &[
     Field { number: 1, names: ["framework_id", "framework_id"], kind: Kind::Message(&M_FRAMEWORKID), label: Label::Required, default: Default::None },
 ] };
-pub static M_INTERNAL__RESOURCEREQUESTMESSAGE: Message = Message { name: "mesos.internal.ResourceRequestMessage", fields: &[
+pub static M_INTERNAL__RESOURCEREQUESTMESSAGE: Message = Message { name: "mesos.internal.ResourceRequestMessage", size: size_of::<super::internal::ResourceRequestMessage>(), fields: &[
     Field { number: 1, names: ["framework_id", "framework_id"], kind: Kind::Message(&M_FRAMEWORKID), label: Label::Required, default: Default::None },
     Field { number: 2, names: ["requests", "requests"], kind: Kind::Message(&M_REQUEST), label: Label::Repeated, default: Default::None },
 ] };
-pub static M_INTERNAL__RESOURCEOFFERSMESSAGE: Message = Message { name: "mesos.internal.ResourceOffersMessage", fields: &[
+pub static M_INTERNAL__RESOURCEOFFERSMESSAGE: Message = Message { name: "mesos.internal.ResourceOffersMessage", size: size_of::<super::internal::ResourceOffersMessage>(), fields: &[
     Field { number: 1, names: ["offers", "offers"], kind: Kind::Message(&M_OFFER), label: Label::Repeated, default: Default::None },
     Field { number: 2, names: ["pids", "pids"], kind: Kind::String, label: Label::Repeated, default: Default::None },
 ] };
-pub static M_INTERNAL__INVERSEOFFERSMESSAGE: Message = Message { name: "mesos.internal.InverseOffersMessage", fields: &[
+pub static M_INTERNAL__INVERSEOFFERSMESSAGE: Message = Message { name: "mesos.internal.InverseOffersMessage", size: size_of::<super::internal::InverseOffersMessage>(), fields: &[
     Field { number: 1, names: ["inverse_offers", "inverse_offers"], kind: Kind::Message(&M_INVERSEOFFER), label: Label::Repeated, default: Default::None },
     Field { number: 2, names: ["pids", "pids"], kind: Kind::String, label: Label::Repeated, default: Default::None },
 ] };
-pub static M_INTERNAL__LAUNCHTASKSMESSAGE: Message = Message { name: "mesos.internal.LaunchTasksMessage", fields: &[
+pub static M_INTERNAL__LAUNCHTASKSMESSAGE: Message = Message { name: "mesos.internal.LaunchTasksMessage", size: size_of::<super::internal::LaunchTasksMessage>(), fields: &[
     Field { number: 1, names: ["framework_id", "framework_id"], kind: Kind::Message(&M_FRAMEWORKID), label: Label::Required, default: Default::None },
     Field { number: 3, names: ["tasks", "tasks"], kind: Kind::Message(&M_TASKINFO), label: Label::Repeated, default: Default::None },
     Field { number: 5, names: ["filters", "filters"], kind: Kind::Message(&M_FILTERS), label: Label::Required, default: Default::None },
     Field { number: 6, names: ["offer_ids", "offer_ids"], kind: Kind::Message(&M_OFFERID), label: Label::Repeated, default: Default::None },
 ] };
-pub static M_INTERNAL__RESCINDRESOURCEOFFERMESSAGE: Message = Message { name: "mesos.internal.RescindResourceOfferMessage", fields: &[
+pub static M_INTERNAL__RESCINDRESOURCEOFFERMESSAGE: Message = Message { name: "mesos.internal.RescindResourceOfferMessage", size: size_of::<super::internal::RescindResourceOfferMessage>(), fields: &[
     Field { number: 1, names: ["offer_id", "offer_id"], kind: Kind::Message(&M_OFFERID), label: Label::Required, default: Default::None },
 ] };
-pub static M_INTERNAL__RESCINDINVERSEOFFERMESSAGE: Message = Message { name: "mesos.internal.RescindInverseOfferMessage", fields: &[
+pub static M_INTERNAL__RESCINDINVERSEOFFERMESSAGE: Message = Message { name: "mesos.internal.RescindInverseOfferMessage", size: size_of::<super::internal::RescindInverseOfferMessage>(), fields: &[
     Field { number: 1, names: ["inverse_offer_id", "inverse_offer_id"], kind: Kind::Message(&M_OFFERID), label: Label::Required, default: Default::None },
 ] };
-pub static M_INTERNAL__REVIVEOFFERSMESSAGE: Message = Message { name: "mesos.internal.ReviveOffersMessage", fields: &[
+pub static M_INTERNAL__REVIVEOFFERSMESSAGE: Message = Message { name: "mesos.internal.ReviveOffersMessage", size: size_of::<super::internal::ReviveOffersMessage>(), fields: &[
     Field { number: 1, names: ["framework_id", "framework_id"], kind: Kind::Message(&M_FRAMEWORKID), label: Label::Required, default: Default::None },
     Field { number: 2, names: ["roles", "roles"], kind: Kind::String, label: Label::Repeated, default: Default::None },
 ] };
-pub static M_INTERNAL__RUNTASKMESSAGE: Message = Message { name: "mesos.internal.RunTaskMessage", fields: &[
+pub static M_INTERNAL__RUNTASKMESSAGE: Message = Message { name: "mesos.internal.RunTaskMessage", size: size_of::<super::internal::RunTaskMessage>(), fields: &[
     Field { number: 1, names: ["framework_id", "framework_id"], kind: Kind::Message(&M_FRAMEWORKID), label: Label::Optional, default: Default::None },
     Field { number: 2, names: ["framework", "framework"], kind: Kind::Message(&M_FRAMEWORKINFO), label: Label::Required, default: Default::None },
     Field { number: 4, names: ["task", "task"], kind: Kind::Message(&M_TASKINFO), label: Label::Required, default: Default::None },
@@ -2599,61 +2599,61 @@ pub static M_INTERNAL__RUNTASKMESSAGE: Message = Message { name: "mesos.internal
     Field { number: 3, names: ["pid", "pid"], kind: Kind::String, label: Label::Optional, default: Default::None },
     Field { number: 6, names: ["launch_executor", "launch_executor"], kind: Kind::Bool, label: Label::Optional, default: Default::None },
 ] };
-pub static M_INTERNAL__RUNTASKGROUPMESSAGE: Message = Message { name: "mesos.internal.RunTaskGroupMessage", fields: &[
+pub static M_INTERNAL__RUNTASKGROUPMESSAGE: Message = Message { name: "mesos.internal.RunTaskGroupMessage", size: size_of::<super::internal::RunTaskGroupMessage>(), fields: &[
     Field { number: 1, names: ["framework", "framework"], kind: Kind::Message(&M_FRAMEWORKINFO), label: Label::Required, default: Default::None },
     Field { number: 2, names: ["executor", "executor"], kind: Kind::Message(&M_EXECUTORINFO), label: Label::Required, default: Default::None },
     Field { number: 3, names: ["task_group", "task_group"], kind: Kind::Message(&M_TASKGROUPINFO), label: Label::Required, default: Default::None },
     Field { number: 4, names: ["resource_version_uuids", "resource_version_uuids"], kind: Kind::Message(&M_INTERNAL__RESOURCEVERSIONUUID), label: Label::Repeated, default: Default::None },
     Field { number: 5, names: ["launch_executor", "launch_executor"], kind: Kind::Bool, label: Label::Optional, default: Default::None },
 ] };
-pub static M_INTERNAL__KILLTASKMESSAGE: Message = Message { name: "mesos.internal.KillTaskMessage", fields: &[
+pub static M_INTERNAL__KILLTASKMESSAGE: Message = Message { name: "mesos.internal.KillTaskMessage", size: size_of::<super::internal::KillTaskMessage>(), fields: &[
     Field { number: 1, names: ["framework_id", "framework_id"], kind: Kind::Message(&M_FRAMEWORKID), label: Label::Required, default: Default::None },
     Field { number: 2, names: ["task_id", "task_id"], kind: Kind::Message(&M_TASKID), label: Label::Required, default: Default::None },
     Field { number: 3, names: ["kill_policy", "kill_policy"], kind: Kind::Message(&M_KILLPOLICY), label: Label::Optional, default: Default::None },
 ] };
-pub static M_INTERNAL__STATUSUPDATEMESSAGE: Message = Message { name: "mesos.internal.StatusUpdateMessage", fields: &[
+pub static M_INTERNAL__STATUSUPDATEMESSAGE: Message = Message { name: "mesos.internal.StatusUpdateMessage", size: size_of::<super::internal::StatusUpdateMessage>(), fields: &[
     Field { number: 1, names: ["update", "update"], kind: Kind::Message(&M_INTERNAL__STATUSUPDATE), label: Label::Required, default: Default::None },
     Field { number: 2, names: ["pid", "pid"], kind: Kind::String, label: Label::Optional, default: Default::None },
 ] };
-pub static M_INTERNAL__STATUSUPDATEACKNOWLEDGEMENTMESSAGE: Message = Message { name: "mesos.internal.StatusUpdateAcknowledgementMessage", fields: &[
+pub static M_INTERNAL__STATUSUPDATEACKNOWLEDGEMENTMESSAGE: Message = Message { name: "mesos.internal.StatusUpdateAcknowledgementMessage", size: size_of::<super::internal::StatusUpdateAcknowledgementMessage>(), fields: &[
     Field { number: 1, names: ["slave_id", "agent_id"], kind: Kind::Message(&M_AGENTID), label: Label::Required, default: Default::None },
     Field { number: 2, names: ["framework_id", "framework_id"], kind: Kind::Message(&M_FRAMEWORKID), label: Label::Required, default: Default::None },
     Field { number: 3, names: ["task_id", "task_id"], kind: Kind::Message(&M_TASKID), label: Label::Required, default: Default::None },
     Field { number: 4, names: ["uuid", "uuid"], kind: Kind::Bytes, label: Label::Required, default: Default::None },
 ] };
-pub static M_INTERNAL__ACKNOWLEDGEOPERATIONSTATUSMESSAGE: Message = Message { name: "mesos.internal.AcknowledgeOperationStatusMessage", fields: &[
+pub static M_INTERNAL__ACKNOWLEDGEOPERATIONSTATUSMESSAGE: Message = Message { name: "mesos.internal.AcknowledgeOperationStatusMessage", size: size_of::<super::internal::AcknowledgeOperationStatusMessage>(), fields: &[
     Field { number: 1, names: ["status_uuid", "status_uuid"], kind: Kind::Message(&M_UUID), label: Label::Required, default: Default::None },
     Field { number: 2, names: ["operation_uuid", "operation_uuid"], kind: Kind::Message(&M_UUID), label: Label::Required, default: Default::None },
     Field { number: 3, names: ["resource_provider_id", "resource_provider_id"], kind: Kind::Message(&M_RESOURCEPROVIDERID), label: Label::Optional, default: Default::None },
 ] };
-pub static M_INTERNAL__LOSTSLAVEMESSAGE: Message = Message { name: "mesos.internal.LostSlaveMessage", fields: &[
+pub static M_INTERNAL__LOSTSLAVEMESSAGE: Message = Message { name: "mesos.internal.LostSlaveMessage", size: size_of::<super::internal::LostSlaveMessage>(), fields: &[
     Field { number: 1, names: ["slave_id", "agent_id"], kind: Kind::Message(&M_AGENTID), label: Label::Required, default: Default::None },
 ] };
-pub static M_INTERNAL__RECONCILETASKSMESSAGE: Message = Message { name: "mesos.internal.ReconcileTasksMessage", fields: &[
+pub static M_INTERNAL__RECONCILETASKSMESSAGE: Message = Message { name: "mesos.internal.ReconcileTasksMessage", size: size_of::<super::internal::ReconcileTasksMessage>(), fields: &[
     Field { number: 1, names: ["framework_id", "framework_id"], kind: Kind::Message(&M_FRAMEWORKID), label: Label::Required, default: Default::None },
     Field { number: 2, names: ["statuses", "statuses"], kind: Kind::Message(&M_TASKSTATUS), label: Label::Repeated, default: Default::None },
     Field { number: 3, names: ["framework", "framework"], kind: Kind::Message(&M_FRAMEWORKINFO), label: Label::Optional, default: Default::None },
 ] };
-pub static M_INTERNAL__RECONCILEOPERATIONSMESSAGE: Message = Message { name: "mesos.internal.ReconcileOperationsMessage", fields: &[
+pub static M_INTERNAL__RECONCILEOPERATIONSMESSAGE: Message = Message { name: "mesos.internal.ReconcileOperationsMessage", size: size_of::<super::internal::ReconcileOperationsMessage>(), fields: &[
     Field { number: 1, names: ["operations", "operations"], kind: Kind::Message(&M_INTERNAL__RECONCILEOPERATIONSMESSAGE__OPERATION), label: Label::Repeated, default: Default::None },
     Field { number: 2, names: ["framework_id", "framework_id"], kind: Kind::Message(&M_FRAMEWORKID), label: Label::Optional, default: Default::None },
 ] };
-pub static M_INTERNAL__RECONCILEOPERATIONSMESSAGE__OPERATION: Message = Message { name: "mesos.internal.ReconcileOperationsMessage.Operation", fields: &[
+pub static M_INTERNAL__RECONCILEOPERATIONSMESSAGE__OPERATION: Message = Message { name: "mesos.internal.ReconcileOperationsMessage.Operation", size: size_of::<super::internal::reconcile_operations_message::Operation>(), fields: &[
     Field { number: 1, names: ["operation_uuid", "operation_uuid"], kind: Kind::Message(&M_UUID), label: Label::Optional, default: Default::None },
     Field { number: 3, names: ["operation_id", "operation_id"], kind: Kind::Message(&M_OPERATIONID), label: Label::Optional, default: Default::None },
     Field { number: 2, names: ["resource_provider_id", "resource_provider_id"], kind: Kind::Message(&M_RESOURCEPROVIDERID), label: Label::Optional, default: Default::None },
 ] };
-pub static M_INTERNAL__FRAMEWORKERRORMESSAGE: Message = Message { name: "mesos.internal.FrameworkErrorMessage", fields: &[
+pub static M_INTERNAL__FRAMEWORKERRORMESSAGE: Message = Message { name: "mesos.internal.FrameworkErrorMessage", size: size_of::<super::internal::FrameworkErrorMessage>(), fields: &[
     Field { number: 2, names: ["message", "message"], kind: Kind::String, label: Label::Required, default: Default::None },
 ] };
-pub static M_INTERNAL__REGISTERSLAVEMESSAGE: Message = Message { name: "mesos.internal.RegisterSlaveMessage", fields: &[
+pub static M_INTERNAL__REGISTERSLAVEMESSAGE: Message = Message { name: "mesos.internal.RegisterSlaveMessage", size: size_of::<super::internal::RegisterSlaveMessage>(), fields: &[
     Field { number: 1, names: ["slave", "agent"], kind: Kind::Message(&M_AGENTINFO), label: Label::Required, default: Default::None },
     Field { number: 3, names: ["checkpointed_resources", "checkpointed_resources"], kind: Kind::Message(&M_RESOURCE), label: Label::Repeated, default: Default::None },
     Field { number: 2, names: ["version", "version"], kind: Kind::String, label: Label::Optional, default: Default::None },
     Field { number: 4, names: ["agent_capabilities", "agent_capabilities"], kind: Kind::Message(&M_AGENTINFO__CAPABILITY), label: Label::Repeated, default: Default::None },
     Field { number: 5, names: ["resource_version_uuid", "resource_version_uuid"], kind: Kind::Message(&M_UUID), label: Label::Optional, default: Default::None },
 ] };
-pub static M_INTERNAL__REREGISTERSLAVEMESSAGE: Message = Message { name: "mesos.internal.ReregisterSlaveMessage", fields: &[
+pub static M_INTERNAL__REREGISTERSLAVEMESSAGE: Message = Message { name: "mesos.internal.ReregisterSlaveMessage", size: size_of::<super::internal::ReregisterSlaveMessage>(), fields: &[
     Field { number: 2, names: ["slave", "agent"], kind: Kind::Message(&M_AGENTINFO), label: Label::Required, default: Default::None },
     Field { number: 7, names: ["checkpointed_resources", "checkpointed_resources"], kind: Kind::Message(&M_RESOURCE), label: Label::Repeated, default: Default::None },
     Field { number: 4, names: ["executor_infos", "executor_infos"], kind: Kind::Message(&M_EXECUTORINFO), label: Label::Repeated, default: Default::None },
@@ -2664,46 +2664,46 @@ pub static M_INTERNAL__REREGISTERSLAVEMESSAGE: Message = Message { name: "mesos.
     Field { number: 9, names: ["agent_capabilities", "agent_capabilities"], kind: Kind::Message(&M_AGENTINFO__CAPABILITY), label: Label::Repeated, default: Default::None },
     Field { number: 10, names: ["resource_version_uuid", "resource_version_uuid"], kind: Kind::Message(&M_UUID), label: Label::Optional, default: Default::None },
 ] };
-pub static M_INTERNAL__SLAVEREGISTEREDMESSAGE: Message = Message { name: "mesos.internal.SlaveRegisteredMessage", fields: &[
+pub static M_INTERNAL__SLAVEREGISTEREDMESSAGE: Message = Message { name: "mesos.internal.SlaveRegisteredMessage", size: size_of::<super::internal::SlaveRegisteredMessage>(), fields: &[
     Field { number: 1, names: ["slave_id", "agent_id"], kind: Kind::Message(&M_AGENTID), label: Label::Required, default: Default::None },
     Field { number: 2, names: ["connection", "connection"], kind: Kind::Message(&M_INTERNAL__MASTERSLAVECONNECTION), label: Label::Optional, default: Default::None },
 ] };
-pub static M_INTERNAL__SLAVEREREGISTEREDMESSAGE: Message = Message { name: "mesos.internal.SlaveReregisteredMessage", fields: &[
+pub static M_INTERNAL__SLAVEREREGISTEREDMESSAGE: Message = Message { name: "mesos.internal.SlaveReregisteredMessage", size: size_of::<super::internal::SlaveReregisteredMessage>(), fields: &[
     Field { number: 1, names: ["slave_id", "agent_id"], kind: Kind::Message(&M_AGENTID), label: Label::Required, default: Default::None },
     Field { number: 2, names: ["reconciliations", "reconciliations"], kind: Kind::Message(&M_INTERNAL__RECONCILETASKSMESSAGE), label: Label::Repeated, default: Default::None },
     Field { number: 3, names: ["connection", "connection"], kind: Kind::Message(&M_INTERNAL__MASTERSLAVECONNECTION), label: Label::Optional, default: Default::None },
 ] };
-pub static M_INTERNAL__UNREGISTERSLAVEMESSAGE: Message = Message { name: "mesos.internal.UnregisterSlaveMessage", fields: &[
+pub static M_INTERNAL__UNREGISTERSLAVEMESSAGE: Message = Message { name: "mesos.internal.UnregisterSlaveMessage", size: size_of::<super::internal::UnregisterSlaveMessage>(), fields: &[
     Field { number: 1, names: ["slave_id", "agent_id"], kind: Kind::Message(&M_AGENTID), label: Label::Required, default: Default::None },
 ] };
-pub static M_INTERNAL__MASTERSLAVECONNECTION: Message = Message { name: "mesos.internal.MasterSlaveConnection", fields: &[
+pub static M_INTERNAL__MASTERSLAVECONNECTION: Message = Message { name: "mesos.internal.MasterSlaveConnection", size: size_of::<super::internal::MasterSlaveConnection>(), fields: &[
     Field { number: 1, names: ["total_ping_timeout_seconds", "total_ping_timeout_seconds"], kind: Kind::Double, label: Label::Optional, default: Default::None },
 ] };
-pub static M_INTERNAL__PINGSLAVEMESSAGE: Message = Message { name: "mesos.internal.PingSlaveMessage", fields: &[
+pub static M_INTERNAL__PINGSLAVEMESSAGE: Message = Message { name: "mesos.internal.PingSlaveMessage", size: size_of::<super::internal::PingSlaveMessage>(), fields: &[
     Field { number: 1, names: ["connected", "connected"], kind: Kind::Bool, label: Label::Required, default: Default::None },
 ] };
-pub static M_INTERNAL__PONGSLAVEMESSAGE: Message = Message { name: "mesos.internal.PongSlaveMessage", fields: &[
+pub static M_INTERNAL__PONGSLAVEMESSAGE: Message = Message { name: "mesos.internal.PongSlaveMessage", size: size_of::<super::internal::PongSlaveMessage>(), fields: &[
 ] };
-pub static M_INTERNAL__SHUTDOWNFRAMEWORKMESSAGE: Message = Message { name: "mesos.internal.ShutdownFrameworkMessage", fields: &[
+pub static M_INTERNAL__SHUTDOWNFRAMEWORKMESSAGE: Message = Message { name: "mesos.internal.ShutdownFrameworkMessage", size: size_of::<super::internal::ShutdownFrameworkMessage>(), fields: &[
     Field { number: 1, names: ["framework_id", "framework_id"], kind: Kind::Message(&M_FRAMEWORKID), label: Label::Required, default: Default::None },
 ] };
-pub static M_INTERNAL__SHUTDOWNEXECUTORMESSAGE: Message = Message { name: "mesos.internal.ShutdownExecutorMessage", fields: &[
+pub static M_INTERNAL__SHUTDOWNEXECUTORMESSAGE: Message = Message { name: "mesos.internal.ShutdownExecutorMessage", size: size_of::<super::internal::ShutdownExecutorMessage>(), fields: &[
     Field { number: 1, names: ["executor_id", "executor_id"], kind: Kind::Message(&M_EXECUTORID), label: Label::Optional, default: Default::None },
     Field { number: 2, names: ["framework_id", "framework_id"], kind: Kind::Message(&M_FRAMEWORKID), label: Label::Optional, default: Default::None },
 ] };
-pub static M_INTERNAL__UPDATEFRAMEWORKMESSAGE: Message = Message { name: "mesos.internal.UpdateFrameworkMessage", fields: &[
+pub static M_INTERNAL__UPDATEFRAMEWORKMESSAGE: Message = Message { name: "mesos.internal.UpdateFrameworkMessage", size: size_of::<super::internal::UpdateFrameworkMessage>(), fields: &[
     Field { number: 1, names: ["framework_id", "framework_id"], kind: Kind::Message(&M_FRAMEWORKID), label: Label::Required, default: Default::None },
     Field { number: 2, names: ["pid", "pid"], kind: Kind::String, label: Label::Optional, default: Default::None },
     Field { number: 3, names: ["framework_info", "framework_info"], kind: Kind::Message(&M_FRAMEWORKINFO), label: Label::Optional, default: Default::None },
 ] };
-pub static M_INTERNAL__CHECKPOINTRESOURCESMESSAGE: Message = Message { name: "mesos.internal.CheckpointResourcesMessage", fields: &[
+pub static M_INTERNAL__CHECKPOINTRESOURCESMESSAGE: Message = Message { name: "mesos.internal.CheckpointResourcesMessage", size: size_of::<super::internal::CheckpointResourcesMessage>(), fields: &[
     Field { number: 1, names: ["resources", "resources"], kind: Kind::Message(&M_RESOURCE), label: Label::Repeated, default: Default::None },
 ] };
-pub static M_INTERNAL__RESOURCEVERSIONUUID: Message = Message { name: "mesos.internal.ResourceVersionUUID", fields: &[
+pub static M_INTERNAL__RESOURCEVERSIONUUID: Message = Message { name: "mesos.internal.ResourceVersionUUID", size: size_of::<super::internal::ResourceVersionUuid>(), fields: &[
     Field { number: 1, names: ["resource_provider_id", "resource_provider_id"], kind: Kind::Message(&M_RESOURCEPROVIDERID), label: Label::Optional, default: Default::None },
     Field { number: 2, names: ["uuid", "uuid"], kind: Kind::Message(&M_UUID), label: Label::Required, default: Default::None },
 ] };
-pub static M_INTERNAL__UPDATESLAVEMESSAGE: Message = Message { name: "mesos.internal.UpdateSlaveMessage", fields: &[
+pub static M_INTERNAL__UPDATESLAVEMESSAGE: Message = Message { name: "mesos.internal.UpdateSlaveMessage", size: size_of::<super::internal::UpdateSlaveMessage>(), fields: &[
     Field { number: 1, names: ["slave_id", "agent_id"], kind: Kind::Message(&M_AGENTID), label: Label::Required, default: Default::None },
     Field { number: 5, names: ["update_oversubscribed_resources", "update_oversubscribed_resources"], kind: Kind::Bool, label: Label::Optional, default: Default::None },
     Field { number: 2, names: ["oversubscribed_resources", "oversubscribed_resources"], kind: Kind::Message(&M_RESOURCE), label: Label::Repeated, default: Default::None },
@@ -2711,96 +2711,96 @@ pub static M_INTERNAL__UPDATESLAVEMESSAGE: Message = Message { name: "mesos.inte
     Field { number: 7, names: ["resource_version_uuid", "resource_version_uuid"], kind: Kind::Message(&M_UUID), label: Label::Optional, default: Default::None },
     Field { number: 8, names: ["resource_providers", "resource_providers"], kind: Kind::Message(&M_INTERNAL__UPDATESLAVEMESSAGE__RESOURCEPROVIDERS), label: Label::Optional, default: Default::None },
 ] };
-pub static M_INTERNAL__UPDATESLAVEMESSAGE__OPERATIONS: Message = Message { name: "mesos.internal.UpdateSlaveMessage.Operations", fields: &[
+pub static M_INTERNAL__UPDATESLAVEMESSAGE__OPERATIONS: Message = Message { name: "mesos.internal.UpdateSlaveMessage.Operations", size: size_of::<super::internal::update_slave_message::Operations>(), fields: &[
     Field { number: 1, names: ["operations", "operations"], kind: Kind::Message(&M_OPERATION), label: Label::Repeated, default: Default::None },
 ] };
-pub static M_INTERNAL__UPDATESLAVEMESSAGE__RESOURCEPROVIDER: Message = Message { name: "mesos.internal.UpdateSlaveMessage.ResourceProvider", fields: &[
+pub static M_INTERNAL__UPDATESLAVEMESSAGE__RESOURCEPROVIDER: Message = Message { name: "mesos.internal.UpdateSlaveMessage.ResourceProvider", size: size_of::<super::internal::update_slave_message::ResourceProvider>(), fields: &[
     Field { number: 1, names: ["info", "info"], kind: Kind::Message(&M_RESOURCEPROVIDERINFO), label: Label::Optional, default: Default::None },
     Field { number: 2, names: ["total_resources", "total_resources"], kind: Kind::Message(&M_RESOURCE), label: Label::Repeated, default: Default::None },
     Field { number: 3, names: ["operations", "operations"], kind: Kind::Message(&M_INTERNAL__UPDATESLAVEMESSAGE__OPERATIONS), label: Label::Required, default: Default::None },
     Field { number: 4, names: ["resource_version_uuid", "resource_version_uuid"], kind: Kind::Message(&M_UUID), label: Label::Required, default: Default::None },
 ] };
-pub static M_INTERNAL__UPDATESLAVEMESSAGE__RESOURCEPROVIDERS: Message = Message { name: "mesos.internal.UpdateSlaveMessage.ResourceProviders", fields: &[
+pub static M_INTERNAL__UPDATESLAVEMESSAGE__RESOURCEPROVIDERS: Message = Message { name: "mesos.internal.UpdateSlaveMessage.ResourceProviders", size: size_of::<super::internal::update_slave_message::ResourceProviders>(), fields: &[
     Field { number: 1, names: ["providers", "providers"], kind: Kind::Message(&M_INTERNAL__UPDATESLAVEMESSAGE__RESOURCEPROVIDER), label: Label::Repeated, default: Default::None },
 ] };
-pub static M_INTERNAL__UPDATEOPERATIONSTATUSMESSAGE: Message = Message { name: "mesos.internal.UpdateOperationStatusMessage", fields: &[
+pub static M_INTERNAL__UPDATEOPERATIONSTATUSMESSAGE: Message = Message { name: "mesos.internal.UpdateOperationStatusMessage", size: size_of::<super::internal::UpdateOperationStatusMessage>(), fields: &[
     Field { number: 1, names: ["framework_id", "framework_id"], kind: Kind::Message(&M_FRAMEWORKID), label: Label::Optional, default: Default::None },
     Field { number: 2, names: ["slave_id", "agent_id"], kind: Kind::Message(&M_AGENTID), label: Label::Optional, default: Default::None },
     Field { number: 3, names: ["status", "status"], kind: Kind::Message(&M_OPERATIONSTATUS), label: Label::Required, default: Default::None },
     Field { number: 4, names: ["latest_status", "latest_status"], kind: Kind::Message(&M_OPERATIONSTATUS), label: Label::Optional, default: Default::None },
     Field { number: 5, names: ["operation_uuid", "operation_uuid"], kind: Kind::Message(&M_UUID), label: Label::Optional, default: Default::None },
 ] };
-pub static M_INTERNAL__UPDATEOPERATIONSTATUSRECORD: Message = Message { name: "mesos.internal.UpdateOperationStatusRecord", fields: &[
+pub static M_INTERNAL__UPDATEOPERATIONSTATUSRECORD: Message = Message { name: "mesos.internal.UpdateOperationStatusRecord", size: size_of::<super::internal::UpdateOperationStatusRecord>(), fields: &[
     Field { number: 1, names: ["type", "type"], kind: Kind::Enum(&E_INTERNAL__UPDATEOPERATIONSTATUSRECORD__TYPE), label: Label::Required, default: Default::None },
     Field { number: 2, names: ["update", "update"], kind: Kind::Message(&M_INTERNAL__UPDATEOPERATIONSTATUSMESSAGE), label: Label::Optional, default: Default::None },
     Field { number: 3, names: ["uuid", "uuid"], kind: Kind::Message(&M_UUID), label: Label::Optional, default: Default::None },
 ] };
-pub static M_INTERNAL__APPLYOPERATIONMESSAGE: Message = Message { name: "mesos.internal.ApplyOperationMessage", fields: &[
+pub static M_INTERNAL__APPLYOPERATIONMESSAGE: Message = Message { name: "mesos.internal.ApplyOperationMessage", size: size_of::<super::internal::ApplyOperationMessage>(), fields: &[
     Field { number: 1, names: ["framework_id", "framework_id"], kind: Kind::Message(&M_FRAMEWORKID), label: Label::Optional, default: Default::None },
     Field { number: 2, names: ["operation_info", "operation_info"], kind: Kind::Message(&M_OFFER__OPERATION), label: Label::Required, default: Default::None },
     Field { number: 3, names: ["operation_uuid", "operation_uuid"], kind: Kind::Message(&M_UUID), label: Label::Required, default: Default::None },
     Field { number: 4, names: ["resource_version_uuid", "resource_version_uuid"], kind: Kind::Message(&M_INTERNAL__RESOURCEVERSIONUUID), label: Label::Required, default: Default::None },
 ] };
-pub static M_INTERNAL__RESOURCEPROVIDERCALLMESSAGE: Message = Message { name: "mesos.internal.ResourceProviderCallMessage", fields: &[
+pub static M_INTERNAL__RESOURCEPROVIDERCALLMESSAGE: Message = Message { name: "mesos.internal.ResourceProviderCallMessage", size: size_of::<super::internal::ResourceProviderCallMessage>(), fields: &[
     Field { number: 1, names: ["call", "call"], kind: Kind::Message(&M_RESOURCE_PROVIDER__CALL), label: Label::Required, default: Default::None },
     Field { number: 2, names: ["uuid", "uuid"], kind: Kind::Message(&M_UUID), label: Label::Optional, default: Default::None },
 ] };
-pub static M_INTERNAL__RESOURCEPROVIDEREVENTMESSAGE: Message = Message { name: "mesos.internal.ResourceProviderEventMessage", fields: &[
+pub static M_INTERNAL__RESOURCEPROVIDEREVENTMESSAGE: Message = Message { name: "mesos.internal.ResourceProviderEventMessage", size: size_of::<super::internal::ResourceProviderEventMessage>(), fields: &[
     Field { number: 1, names: ["resource_provider_id", "resource_provider_id"], kind: Kind::Message(&M_RESOURCEPROVIDERID), label: Label::Required, default: Default::None },
     Field { number: 2, names: ["event", "event"], kind: Kind::Message(&M_RESOURCE_PROVIDER__EVENT), label: Label::Required, default: Default::None },
     Field { number: 3, names: ["uuid", "uuid"], kind: Kind::Message(&M_UUID), label: Label::Optional, default: Default::None },
 ] };
-pub static M_INTERNAL__REGISTEREXECUTORMESSAGE: Message = Message { name: "mesos.internal.RegisterExecutorMessage", fields: &[
+pub static M_INTERNAL__REGISTEREXECUTORMESSAGE: Message = Message { name: "mesos.internal.RegisterExecutorMessage", size: size_of::<super::internal::RegisterExecutorMessage>(), fields: &[
     Field { number: 1, names: ["framework_id", "framework_id"], kind: Kind::Message(&M_FRAMEWORKID), label: Label::Required, default: Default::None },
     Field { number: 2, names: ["executor_id", "executor_id"], kind: Kind::Message(&M_EXECUTORID), label: Label::Required, default: Default::None },
 ] };
-pub static M_INTERNAL__EXECUTORREGISTEREDMESSAGE: Message = Message { name: "mesos.internal.ExecutorRegisteredMessage", fields: &[
+pub static M_INTERNAL__EXECUTORREGISTEREDMESSAGE: Message = Message { name: "mesos.internal.ExecutorRegisteredMessage", size: size_of::<super::internal::ExecutorRegisteredMessage>(), fields: &[
     Field { number: 2, names: ["executor_info", "executor_info"], kind: Kind::Message(&M_EXECUTORINFO), label: Label::Required, default: Default::None },
     Field { number: 3, names: ["framework_id", "framework_id"], kind: Kind::Message(&M_FRAMEWORKID), label: Label::Required, default: Default::None },
     Field { number: 4, names: ["framework_info", "framework_info"], kind: Kind::Message(&M_FRAMEWORKINFO), label: Label::Required, default: Default::None },
     Field { number: 5, names: ["slave_id", "agent_id"], kind: Kind::Message(&M_AGENTID), label: Label::Required, default: Default::None },
     Field { number: 6, names: ["slave_info", "agent_info"], kind: Kind::Message(&M_AGENTINFO), label: Label::Required, default: Default::None },
 ] };
-pub static M_INTERNAL__EXECUTORREREGISTEREDMESSAGE: Message = Message { name: "mesos.internal.ExecutorReregisteredMessage", fields: &[
+pub static M_INTERNAL__EXECUTORREREGISTEREDMESSAGE: Message = Message { name: "mesos.internal.ExecutorReregisteredMessage", size: size_of::<super::internal::ExecutorReregisteredMessage>(), fields: &[
     Field { number: 1, names: ["slave_id", "agent_id"], kind: Kind::Message(&M_AGENTID), label: Label::Required, default: Default::None },
     Field { number: 2, names: ["slave_info", "agent_info"], kind: Kind::Message(&M_AGENTINFO), label: Label::Required, default: Default::None },
 ] };
-pub static M_INTERNAL__EXITEDEXECUTORMESSAGE: Message = Message { name: "mesos.internal.ExitedExecutorMessage", fields: &[
+pub static M_INTERNAL__EXITEDEXECUTORMESSAGE: Message = Message { name: "mesos.internal.ExitedExecutorMessage", size: size_of::<super::internal::ExitedExecutorMessage>(), fields: &[
     Field { number: 1, names: ["slave_id", "agent_id"], kind: Kind::Message(&M_AGENTID), label: Label::Required, default: Default::None },
     Field { number: 2, names: ["framework_id", "framework_id"], kind: Kind::Message(&M_FRAMEWORKID), label: Label::Required, default: Default::None },
     Field { number: 3, names: ["executor_id", "executor_id"], kind: Kind::Message(&M_EXECUTORID), label: Label::Required, default: Default::None },
     Field { number: 4, names: ["status", "status"], kind: Kind::Int32, label: Label::Required, default: Default::None },
 ] };
-pub static M_INTERNAL__RECONNECTEXECUTORMESSAGE: Message = Message { name: "mesos.internal.ReconnectExecutorMessage", fields: &[
+pub static M_INTERNAL__RECONNECTEXECUTORMESSAGE: Message = Message { name: "mesos.internal.ReconnectExecutorMessage", size: size_of::<super::internal::ReconnectExecutorMessage>(), fields: &[
     Field { number: 1, names: ["slave_id", "agent_id"], kind: Kind::Message(&M_AGENTID), label: Label::Required, default: Default::None },
 ] };
-pub static M_INTERNAL__REREGISTEREXECUTORMESSAGE: Message = Message { name: "mesos.internal.ReregisterExecutorMessage", fields: &[
+pub static M_INTERNAL__REREGISTEREXECUTORMESSAGE: Message = Message { name: "mesos.internal.ReregisterExecutorMessage", size: size_of::<super::internal::ReregisterExecutorMessage>(), fields: &[
     Field { number: 1, names: ["executor_id", "executor_id"], kind: Kind::Message(&M_EXECUTORID), label: Label::Required, default: Default::None },
     Field { number: 2, names: ["framework_id", "framework_id"], kind: Kind::Message(&M_FRAMEWORKID), label: Label::Required, default: Default::None },
     Field { number: 3, names: ["tasks", "tasks"], kind: Kind::Message(&M_TASKINFO), label: Label::Repeated, default: Default::None },
     Field { number: 4, names: ["updates", "updates"], kind: Kind::Message(&M_INTERNAL__STATUSUPDATE), label: Label::Repeated, default: Default::None },
 ] };
-pub static M_INTERNAL__DRAINSLAVEMESSAGE: Message = Message { name: "mesos.internal.DrainSlaveMessage", fields: &[
+pub static M_INTERNAL__DRAINSLAVEMESSAGE: Message = Message { name: "mesos.internal.DrainSlaveMessage", size: size_of::<super::internal::DrainSlaveMessage>(), fields: &[
     Field { number: 1, names: ["config", "config"], kind: Kind::Message(&M_DRAINCONFIG), label: Label::Required, default: Default::None },
 ] };
-pub static M_INTERNAL__SHUTDOWNMESSAGE: Message = Message { name: "mesos.internal.ShutdownMessage", fields: &[
+pub static M_INTERNAL__SHUTDOWNMESSAGE: Message = Message { name: "mesos.internal.ShutdownMessage", size: size_of::<super::internal::ShutdownMessage>(), fields: &[
     Field { number: 1, names: ["message", "message"], kind: Kind::String, label: Label::Optional, default: Default::None },
 ] };
-pub static M_INTERNAL__ARCHIVE: Message = Message { name: "mesos.internal.Archive", fields: &[
+pub static M_INTERNAL__ARCHIVE: Message = Message { name: "mesos.internal.Archive", size: size_of::<super::internal::Archive>(), fields: &[
     Field { number: 1, names: ["frameworks", "frameworks"], kind: Kind::Message(&M_INTERNAL__ARCHIVE__FRAMEWORK), label: Label::Repeated, default: Default::None },
 ] };
-pub static M_INTERNAL__ARCHIVE__FRAMEWORK: Message = Message { name: "mesos.internal.Archive.Framework", fields: &[
+pub static M_INTERNAL__ARCHIVE__FRAMEWORK: Message = Message { name: "mesos.internal.Archive.Framework", size: size_of::<super::internal::archive::Framework>(), fields: &[
     Field { number: 1, names: ["framework_info", "framework_info"], kind: Kind::Message(&M_FRAMEWORKINFO), label: Label::Required, default: Default::None },
     Field { number: 2, names: ["pid", "pid"], kind: Kind::String, label: Label::Optional, default: Default::None },
     Field { number: 3, names: ["tasks", "tasks"], kind: Kind::Message(&M_TASK), label: Label::Repeated, default: Default::None },
 ] };
-pub static M_INTERNAL__TASKHEALTHSTATUS: Message = Message { name: "mesos.internal.TaskHealthStatus", fields: &[
+pub static M_INTERNAL__TASKHEALTHSTATUS: Message = Message { name: "mesos.internal.TaskHealthStatus", size: size_of::<super::internal::TaskHealthStatus>(), fields: &[
     Field { number: 1, names: ["task_id", "task_id"], kind: Kind::Message(&M_TASKID), label: Label::Required, default: Default::None },
     Field { number: 2, names: ["healthy", "healthy"], kind: Kind::Bool, label: Label::Required, default: Default::None },
     Field { number: 3, names: ["kill_task", "kill_task"], kind: Kind::Bool, label: Label::Optional, default: Default::Bool(false) },
     Field { number: 4, names: ["consecutive_failures", "consecutive_failures"], kind: Kind::Int32, label: Label::Optional, default: Default::None },
 ] };
-pub static M_INTERNAL__HOOKEXECUTED: Message = Message { name: "mesos.internal.HookExecuted", fields: &[
+pub static M_INTERNAL__HOOKEXECUTED: Message = Message { name: "mesos.internal.HookExecuted", size: size_of::<super::internal::HookExecuted>(), fields: &[
     Field { number: 1, names: ["module", "module"], kind: Kind::String, label: Label::Optional, default: Default::None },
 ] };
 

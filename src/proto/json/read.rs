@@ -483,7 +483,7 @@ impl Place<'_> {
 
 /// What of a sender's text an error repeats.
 fn excerpt(text: &str) -> &str {
-    &text[..text.floor_char_boundary(100)]
+    text.char_indices().nth(100).map_or(text, |(end, _)| &text[..end])
 }
 
 fn number_in(text: &str) -> Option<Number> {

@@ -29,7 +29,8 @@ pub fn message(out: &mut Vec<u8>, table: &Message, bytes: &[u8], spelling: Spell
     let open = out.len();
     for (field, (start, end)) in table.fields.iter().zip(spans) {
         let name = field.names[spelling as usize];
-        if name.is_empty() {
+        let is_set = end > start;
+        if name.is_empty() || !is_set && matches!(field.default, Default::None) {
             continue;
         }
         let before = out.len();
@@ -39,7 +40,7 @@ pub fn message(out: &mut Vec<u8>, table: &Message, bytes: &[u8], spelling: Spell
         out.push(b'"');
         out.extend_from_slice(name.as_bytes());
         out.extend_from_slice(b"\":");
-        let written = match (field.label, end > start) {
+        let written = match (field.label, is_set) {
             (Label::Map, true) => map(out, field, &bytes[start..end], spelling),
             (Label::Repeated, true) => repeated(out, field, &bytes[start..end], spelling),
             (_, true) => last(field, &bytes[start..end]).is_some_and(|v| value(out, field.kind, v, spelling)),

@@ -7,6 +7,7 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 
+use heck::{ToSnakeCase as _, ToUpperCamelCase as _};
 use prost_reflect::{
     Cardinality, DescriptorPool, EnumDescriptor, FieldDescriptor, Kind, MessageDescriptor, Value,
 };
@@ -103,9 +104,10 @@ fn enum_table(text: &mut String, spelling: &Spelling, descriptor: &EnumDescripto
 fn message_table(text: &mut String, spelling: &Spelling, descriptor: &MessageDescriptor) -> std::fmt::Result {
     writeln!(
         text,
-        "pub static M_{}: Message = Message {{ name: {:?}, fields: &[",
+        "pub static M_{}: Message = Message {{ name: {:?}, size: {}, fields: &[",
         constant(descriptor.full_name()),
-        descriptor.full_name()
+        descriptor.full_name(),
+        size(descriptor),
     )?;
     for field in declared(descriptor) {
         let options = field.options();
@@ -125,6 +127,19 @@ fn message_table(text: &mut String, spelling: &Spelling, descriptor: &MessageDes
         )?;
     }
     writeln!(text, "] }};")
+}
+
+/// What prost's type takes in memory, without what it points to. A map's entry has no type of its own.
+fn size(descriptor: &MessageDescriptor) -> String {
+    if descriptor.is_map_entry() {
+        return "256".into();
+    }
+    let path = descriptor.full_name().trim_start_matches("mesos.");
+    let mut path: Vec<_> = path.split('.').map(|part| part.to_snake_case()).collect();
+    if let Some(last) = path.last_mut() {
+        *last = descriptor.name().to_upper_camel_case();
+    }
+    format!("size_of::<super::{}>()", path.join("::"))
 }
 
 /// Fields in the order of their declaration, which is the order of Mesos's JSON.
