@@ -2,9 +2,13 @@
 
 use super::state::{Connection, Executor, ExecutorPhase, Framework, Phase, State};
 
+/// The first thing that does not hold, as a sentence.
+pub fn check(state: &State) -> Result<(), String> {
+    state.check()
+}
+
 impl State {
-    /// The first thing that does not hold, as a sentence.
-    pub fn check(&self) -> Result<(), String> {
+    fn check(&self) -> Result<(), String> {
         let node = &self.node;
         if node.phase == Phase::Running && (node.leader.is_none() || node.info.id.is_none()) {
             return Err("registered without a leader or an id".to_owned());

@@ -28,7 +28,7 @@ use crate::base::time::Time;
 use crate::base::upid::Upid;
 use crate::proto::message::Message;
 use crate::proto::{ContainerId, FrameworkId, TaskId, executor};
-use state::State;
+pub use state::State;
 
 /// An executor's event stream over HTTP; the shell makes it up.
 pub type StreamId = Arc<str>;
@@ -154,10 +154,7 @@ impl State {
             Timer::Ping { number } => self.ping_timeout(number, out),
             Timer::ExecutorRegistration { container } => self.registration_timeout(&container, out),
             Timer::ExecutorShutdown { container } => self.shutdown_timeout(&container, out),
-            Timer::Retry { framework, task, number } => {
-                let forward = self.updates.retry(now, &framework, &task, number);
-                self.forward(forward, out);
-            }
+            Timer::Retry { framework, task, number } => self.retry(now, &framework, &task, number, out),
             Timer::Heartbeat { stream } => self.heartbeat(now, stream, out),
         }
     }

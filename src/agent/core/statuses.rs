@@ -232,6 +232,19 @@ impl State {
         }
     }
 
+    /// An update went unacknowledged for long.
+    pub(super) fn retry(
+        &mut self,
+        now: Time,
+        framework: &FrameworkId,
+        task: &TaskId,
+        number: u64,
+        out: &mut Effects,
+    ) {
+        let forward = self.updates.retry(now, framework, task, number);
+        self.forward(forward, out);
+    }
+
     /// Sends an update on its way, with the latest state of its task, so that the master can let go of
     /// resources before the framework has heard of everything in between.
     pub(super) fn forward(&mut self, forward: Option<Forward>, out: &mut Effects) {

@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::state::{Config, ExecutorPhase, Phase, State};
-use super::{Answer, Effect, Effects, Event, Leader, ReplyId, Timer};
+use super::invariants::check;
+use super::state::{Config, ExecutorPhase, Phase};
+use super::{Answer, Effect, Effects, Event, Leader, ReplyId, State, Timer};
 use crate::agent::containerizer::{Exit, Launch, Report};
 use crate::base::time::Time;
 use crate::base::upid::Upid;
@@ -103,7 +104,7 @@ impl World {
     fn event(&mut self, event: Event) {
         self.out.clear();
         self.state.handle(self.now, event, &mut self.out);
-        self.state.check().unwrap();
+        check(&self.state).unwrap();
     }
 
     fn master(&mut self, message: impl Into<Message>) {
