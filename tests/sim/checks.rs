@@ -98,7 +98,9 @@ pub fn at_rest(world: &World) -> Result<(), String> {
     let master = world.master.as_ref().ok_or("no master")?;
     let cluster = master.state.cluster();
     for scheduler in &world.schedulers {
-        let Some(id) = &scheduler.id else { return Err(format!("scheduler {} never got in", scheduler.index)) };
+        let Some(id) = &scheduler.id else {
+            return Err(format!("scheduler {} never got in", scheduler.index));
+        };
         if scheduler.dead {
             return Err(format!("scheduler {} was told to end", scheduler.index));
         }
@@ -106,14 +108,18 @@ pub fn at_rest(world: &World) -> Result<(), String> {
         for (task, known) in &scheduler.tasks {
             let truth = runs(world, id, task);
             let believed = framework.tasks.get(task).map(|task| task.state);
-            let ended = known.state.is_none_or(is_terminal) || known.state == Some(TaskState::TaskUnreachable);
+            let ended =
+                known.state.is_none_or(is_terminal) || known.state == Some(TaskState::TaskUnreachable);
             match (truth, believed, ended) {
                 (true, None, _) => return Err(format!("task {task} runs, and the master has forgotten it")),
                 (true, Some(state), _) if is_terminal(state) => {
                     return Err(format!("task {task} runs, and the master holds it for {state:?}"));
                 }
                 (true, Some(_), true) => {
-                    return Err(format!("task {task} runs, and its scheduler holds it for {:?}", known.state));
+                    return Err(format!(
+                        "task {task} runs, and its scheduler holds it for {:?}",
+                        known.state
+                    ));
                 }
                 (false, Some(state), _) if !is_terminal(state) => {
                     return Err(format!("task {task} does not run, and the master holds it for {state:?}"));

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use mesos::agent::containerizer::Launch;
 use mesos::agent::core::StreamId;
-use mesos::proto::executor::{Call, call, event, Event};
+use mesos::proto::executor::{Call, Event, call, event};
 use mesos::proto::{ContainerId, TaskId, TaskInfo, TaskState, TaskStatus, task_status};
 
 /// One container and what runs in it: the truth that master and agent have to agree with.
@@ -106,10 +106,8 @@ impl Container {
             event::Type::Acknowledged => {
                 let acknowledged = event.acknowledged.as_ref().expect("ACKNOWLEDGED carries a uuid");
                 self.unacknowledged.retain(|status| status.uuid.as_ref() != Some(&acknowledged.uuid));
-                let over = self.one_shot
-                    && self.served
-                    && self.tasks.is_empty()
-                    && self.unacknowledged.is_empty();
+                let over =
+                    self.one_shot && self.served && self.tasks.is_empty() && self.unacknowledged.is_empty();
                 if over { vec![Wish::Exit(0)] } else { vec![] }
             }
             event::Type::Shutdown => vec![Wish::Exit(0)],

@@ -53,9 +53,8 @@ impl Scheduler {
             checkpoint: Some(rng.random_bool(0.5)),
             ..FrameworkInfo::default()
         };
-        let capability = |kind: framework_info::capability::Type| framework_info::Capability {
-            r#type: Some(kind as i32),
-        };
+        let capability =
+            |kind: framework_info::capability::Type| framework_info::Capability { r#type: Some(kind as i32) };
         info.capabilities.push(capability(framework_info::capability::Type::MultiRole));
         info.capabilities.push(capability(framework_info::capability::Type::ReservationRefinement));
         info.roles = match index % 3 {
@@ -169,7 +168,8 @@ impl Scheduler {
         self.next_task += 1;
         let id = TaskId { value: format!("s{}-t{}", self.index, self.next_task) };
         let cpus = f64::from(rng.random_range(1..40u32)) / 10.0;
-        let mut resources = vec![scalar("cpus", cpus), scalar("mem", f64::from(rng.random_range(32..600u32)))];
+        let mut resources =
+            vec![scalar("cpus", cpus), scalar("mem", f64::from(rng.random_range(32..600u32)))];
         for resource in &mut resources {
             resource.allocation_info =
                 Some(mesos::proto::resource::AllocationInfo { role: role.map(str::to_owned) });
@@ -240,4 +240,3 @@ impl Scheduler {
 pub fn amount(resources: &[Resource], name: &str) -> f64 {
     resources.iter().filter(|r| r.name == name).filter_map(|r| r.scalar.as_ref()).map(|s| s.value).sum()
 }
-

@@ -34,25 +34,71 @@ pub enum Plant {
 
 pub enum Item {
     /// For the master that was running when it was put here.
-    Master { life: u64, event: master_core::Event },
+    Master {
+        life: u64,
+        event: master_core::Event,
+    },
     /// Off the wire, for whichever master runs.
-    MasterMail { from: Upid, to: Arc<str>, message: Box<Message> },
-    Allocator { life: u64, call: AllocCall },
-    Agent { agent: usize, life: u64, event: agent_core::Event },
-    AgentMail { agent: usize, from: Upid, message: Box<Message> },
+    MasterMail {
+        from: Upid,
+        to: Arc<str>,
+        message: Box<Message>,
+    },
+    Allocator {
+        life: u64,
+        call: AllocCall,
+    },
+    Agent {
+        agent: usize,
+        life: u64,
+        event: agent_core::Event,
+    },
+    AgentMail {
+        agent: usize,
+        from: Upid,
+        message: Box<Message>,
+    },
     /// An event on a scheduler's stream.
-    Stream { scheduler: usize, stream: Arc<str>, event: Box<scheduler::Event> },
-    StreamEnded { scheduler: usize, stream: Arc<str> },
+    Stream {
+        scheduler: usize,
+        stream: Arc<str>,
+        event: Box<scheduler::Event>,
+    },
+    StreamEnded {
+        scheduler: usize,
+        stream: Arc<str>,
+    },
     /// A scheduler connects.
-    Connect { scheduler: usize },
+    Connect {
+        scheduler: usize,
+    },
     /// A scheduler does something of its own accord.
-    Act { scheduler: usize },
+    Act {
+        scheduler: usize,
+    },
     /// An event on an executor's stream.
-    Executor { agent: usize, container: ContainerId, event: Box<executor::Event> },
-    ExecutorConnects { agent: usize, container: ContainerId },
-    TaskEnds { agent: usize, container: ContainerId, task: TaskId },
-    ExecutorDies { agent: usize, container: ContainerId, exit: Exit },
-    AgentReturns { agent: usize },
+    Executor {
+        agent: usize,
+        container: ContainerId,
+        event: Box<executor::Event>,
+    },
+    ExecutorConnects {
+        agent: usize,
+        container: ContainerId,
+    },
+    TaskEnds {
+        agent: usize,
+        container: ContainerId,
+        task: TaskId,
+    },
+    ExecutorDies {
+        agent: usize,
+        container: ContainerId,
+        exit: Exit,
+    },
+    AgentReturns {
+        agent: usize,
+    },
     MasterReturns,
     Chaos,
 }
@@ -295,7 +341,10 @@ impl World {
                 Effect::Alloc(call) => {
                     let life = self.master.as_ref().expect("it just decided").life;
                     let call = match (self.plant, call) {
-                        (Some(Plant::DoubleTotals), AllocCall::AddAgent { id, number, info, total, held }) => {
+                        (
+                            Some(Plant::DoubleTotals),
+                            AllocCall::AddAgent { id, number, info, total, held },
+                        ) => {
                             let total = total.clone() + total;
                             AllocCall::AddAgent { id, number, info, total, held }
                         }
@@ -402,7 +451,10 @@ impl World {
                 }
                 Effect::Detect => self.leader_seen(agent),
                 Effect::Stream { stream, event } => {
-                    let found = self.agents[agent].containers.iter().find(|(_, c)| c.stream.as_ref() == Some(&stream));
+                    let found = self.agents[agent]
+                        .containers
+                        .iter()
+                        .find(|(_, c)| c.stream.as_ref() == Some(&stream));
                     if let Some(container) = found.map(|(id, _)| id.clone()) {
                         // Loopback: quick and in order, for equal times keep their order.
                         let at = self.now + Duration::from_millis(1);
@@ -418,7 +470,8 @@ impl World {
                 }
                 Effect::Reply { reply, answer } => {
                     if let Some((agent, container)) = self.asked_agent.remove(&reply) {
-                        let fine = matches!(answer, agent_core::Answer::Subscribed | agent_core::Answer::Accepted);
+                        let fine =
+                            matches!(answer, agent_core::Answer::Subscribed | agent_core::Answer::Accepted);
                         let alive = self.agents[agent].containers.get(&container).is_some_and(|c| c.alive);
                         if !fine && alive {
                             self.note(|| format!("executor in {} was refused: {answer:?}", container.value));
@@ -630,8 +683,7 @@ impl World {
         }
         let from = Upid::new("slave(1)", self.agents[agent].address);
         for at in self.net.arrivals(Node::Agent(agent), Node::Master, self.now) {
-            let item =
-                Item::MasterMail { from: from.clone(), to: to.id.clone(), message: message.clone() };
+            let item = Item::MasterMail { from: from.clone(), to: to.id.clone(), message: message.clone() };
             self.agenda.put(at, item);
         }
     }

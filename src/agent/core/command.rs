@@ -6,7 +6,9 @@
 use std::time::Duration;
 
 use super::state::Config;
-use crate::proto::{CommandInfo, DurationInfo, ExecutorInfo, FrameworkId, Resource, TaskInfo, resource, value};
+use crate::proto::{
+    CommandInfo, DurationInfo, ExecutorInfo, FrameworkId, Resource, TaskInfo, resource, value,
+};
 
 /// What the helpers are called; the binary finds out by it what it is to be.
 const COMMAND_EXECUTOR: &str = "mesos-executor";

@@ -17,7 +17,8 @@ use crate::agent::paths;
 use crate::base::duration;
 use crate::base::time::Time;
 use crate::proto::internal::{
-    ExitedExecutorMessage, FrameworkToExecutorMessage, KillTaskMessage, RunTaskMessage, ShutdownExecutorMessage,
+    ExitedExecutorMessage, FrameworkToExecutorMessage, KillTaskMessage, RunTaskMessage,
+    ShutdownExecutorMessage,
 };
 use crate::proto::message::Message;
 use crate::proto::task_status::Reason;
@@ -88,7 +89,12 @@ impl State {
     }
 
     /// An event as executors on libprocess know it. They never know of groups.
-    fn in_v0(&self, framework_id: &FrameworkId, executor_id: &ExecutorId, event: executor::Event) -> Vec<Message> {
+    fn in_v0(
+        &self,
+        framework_id: &FrameworkId,
+        executor_id: &ExecutorId,
+        event: executor::Event,
+    ) -> Vec<Message> {
         let Some(framework) = self.node.framework(framework_id) else { return Vec::new() };
         let run = |task| {
             let pid = framework.pid.as_ref().map_or_else(String::new, ToString::to_string);

@@ -72,7 +72,8 @@ impl State {
     /// A framework without executors goes, once all that was said of its tasks is acknowledged.
     pub(super) fn remove_framework_if_idle(&mut self, id: &FrameworkId, out: &mut Effects) {
         let Some(framework) = self.node.framework(id) else { return };
-        let waits = self.updates.awaits(id) && !framework.terminating && self.node.phase != Phase::Terminating;
+        let waits =
+            self.updates.awaits(id) && !framework.terminating && self.node.phase != Phase::Terminating;
         if !framework.executors.is_empty() || waits {
             return;
         }

@@ -48,10 +48,14 @@ impl State {
         let mut tasks = 0;
         for executor in framework.executors.values() {
             self.check_executor(framework, executor)?;
-            tasks += executor.queued_tasks.len() + executor.launched_tasks.len() + executor.terminated_tasks.len();
+            tasks +=
+                executor.queued_tasks.len() + executor.launched_tasks.len() + executor.terminated_tasks.len();
         }
         if tasks != framework.tasks.len() {
-            return Err(format!("framework {id} has {tasks} tasks and {} in its index", framework.tasks.len()));
+            return Err(format!(
+                "framework {id} has {tasks} tasks and {} in its index",
+                framework.tasks.len()
+            ));
         }
         Ok(())
     }
@@ -65,7 +69,10 @@ impl State {
         }
         let has_container = self.containers.contains_key(&executor.container);
         if has_container == (executor.phase == ExecutorPhase::Terminated) {
-            return Err(format!("executor {id} is {:?}, its container there: {has_container}", executor.phase));
+            return Err(format!(
+                "executor {id} is {:?}, its container there: {has_container}",
+                executor.phase
+            ));
         }
         if executor.phase == ExecutorPhase::Terminated {
             if !executor.queued_tasks.is_empty() || !executor.launched_tasks.is_empty() {

@@ -5,8 +5,8 @@ use std::net::SocketAddr;
 
 use tracing::warn;
 
-use super::state::State;
 use super::Effects;
+use super::state::State;
 use crate::base::time::Time;
 use crate::base::upid::Upid;
 use crate::proto::FrameworkId;

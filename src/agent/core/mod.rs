@@ -52,14 +52,25 @@ pub enum Event {
     LeaderSeen(Option<Leader>),
     /// A libprocess message to this agent. `from` is what the sender claims; `peer` is where its connection
     /// comes from, the only thing it cannot forge.
-    Message { from: Upid, peer: SocketAddr, message: Box<Message> },
+    Message {
+        from: Upid,
+        peer: SocketAddr,
+        message: Box<Message>,
+    },
     /// A linked address went away: its connection ended or could not be opened.
     Exited(SocketAddr),
     /// SUBSCRIBE of an executor over HTTP. The shell has made the stream; the core accepts or refuses by
     /// `Effect::Reply`.
-    Subscribe { reply: ReplyId, stream: StreamId, call: Box<executor::Call> },
+    Subscribe {
+        reply: ReplyId,
+        stream: StreamId,
+        call: Box<executor::Call>,
+    },
     /// Any other v1 executor call.
-    Call { reply: ReplyId, call: Box<executor::Call> },
+    Call {
+        reply: ReplyId,
+        call: Box<executor::Call>,
+    },
     /// The client of a stream is gone, or read too slowly.
     StreamClosed(StreamId),
     /// The containerizer's word on a container.
@@ -93,21 +104,33 @@ pub enum Timer {
 #[derive(Debug)]
 pub enum Effect {
     /// A libprocess message from this agent's own pid, over the link or a connection of its own.
-    Send { to: Upid, message: Box<Message> },
+    Send {
+        to: Upid,
+        message: Box<Message>,
+    },
     /// Keep a connection to this address and tell when it ends.
     Link(SocketAddr),
     /// Ask the detector once more; the answer is `LeaderSeen`, also if nothing changed.
     Detect,
     /// An event on an executor's stream, encoded in the client's content type.
-    Stream { stream: StreamId, event: Box<executor::Event> },
+    Stream {
+        stream: StreamId,
+        event: Box<executor::Event>,
+    },
     CloseStream(StreamId),
     /// The answer to a request.
-    Reply { reply: ReplyId, answer: Answer },
+    Reply {
+        reply: ReplyId,
+        answer: Answer,
+    },
     /// Start a container; its fate comes back as `Report`s.
     Launch(Box<Launch>),
     /// Kill everything in a container; `Report::Terminated` follows.
     Destroy(ContainerId),
-    Wake { at: Time, timer: Timer },
+    Wake {
+        at: Time,
+        timer: Timer,
+    },
     /// The agent process must end, with this sentence.
     Exit(String),
 }

@@ -235,11 +235,7 @@ impl State {
     }
 
     /// Drops the message if nobody leads.
-    pub(super) fn tell_master(
-        &self,
-        message: impl Into<crate::proto::message::Message>,
-        out: &mut Effects,
-    ) {
+    pub(super) fn tell_master(&self, message: impl Into<crate::proto::message::Message>, out: &mut Effects) {
         if let Some(leader) = &self.node.leader {
             out.push(Effect::Send { to: leader.pid.clone(), message: Box::new(message.into()) });
         }

@@ -18,7 +18,8 @@ use crate::proto::internal::{
 };
 use crate::proto::task_status::{Reason, Source};
 use crate::proto::{
-    ContainerStatus, ExecutorId, FrameworkId, NetworkInfo, TaskId, TaskState, TaskStatus, executor, network_info,
+    ContainerStatus, ExecutorId, FrameworkId, NetworkInfo, TaskId, TaskState, TaskStatus, executor,
+    network_info,
 };
 
 /// The length of a uuid.
@@ -36,7 +37,10 @@ pub(super) enum Origin {
 
 impl State {
     /// A status of the agent's own making.
-    #[expect(clippy::too_many_arguments, reason = "the parts of a status; a struct would only repeat TaskStatus")]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "the parts of a status; a struct would only repeat TaskStatus"
+    )]
     pub(super) fn own_status(
         &mut self,
         now: Time,
@@ -194,7 +198,9 @@ impl State {
                 ip_address: Some(ip.to_string()),
                 ..network_info::IpAddress::default()
             };
-            container.network_infos.push(NetworkInfo { ip_addresses: vec![address], ..NetworkInfo::default() });
+            container
+                .network_infos
+                .push(NetworkInfo { ip_addresses: vec![address], ..NetworkInfo::default() });
         }
     }
 
@@ -321,9 +327,10 @@ impl State {
     /// The master believes in tasks of this agent; of those that are not here it is told so.
     pub(super) fn reconcile(&mut self, now: Time, message: ReconcileTasksMessage, out: &mut Effects) {
         let id = message.framework_id;
-        let state = message.framework.as_ref().map_or(TaskState::TaskLost, |framework| {
-            tasks::lost_or(TaskState::TaskDropped, framework)
-        });
+        let state = message
+            .framework
+            .as_ref()
+            .map_or(TaskState::TaskLost, |framework| tasks::lost_or(TaskState::TaskDropped, framework));
         for status in message.statuses {
             let task = status.task_id;
             let known = self.node.framework(&id).is_some_and(|framework| framework.tasks.contains_key(&task));

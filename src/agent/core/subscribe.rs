@@ -59,7 +59,13 @@ impl State {
     }
 
     /// The executor is reached in this way from now on. An older stream is closed.
-    pub(super) fn connect(&mut self, framework: &FrameworkId, id: &ExecutorId, by: Connection, out: &mut Effects) {
+    pub(super) fn connect(
+        &mut self,
+        framework: &FrameworkId,
+        id: &ExecutorId,
+        by: Connection,
+        out: &mut Effects,
+    ) {
         let Some(executor) = self.node.executor_mut(framework, id) else { return };
         executor.phase = ExecutorPhase::Running;
         if let Connection::Http(old) = std::mem::replace(&mut executor.connection, by) {
@@ -78,7 +84,9 @@ impl State {
         known: &BTreeSet<TaskId>,
         out: &mut Effects,
     ) {
-        let Some(info) = self.node.framework(framework).map(|framework| framework.info.clone()) else { return };
+        let Some(info) = self.node.framework(framework).map(|framework| framework.info.clone()) else {
+            return;
+        };
         let Some(executor) = self.node.executor(framework, id) else { return };
         let staging = TaskState::TaskStaging as i32;
         let launched = executor.launched_tasks.values();
@@ -95,7 +103,13 @@ impl State {
     }
 
     /// SUBSCRIBED, what waited for the executor, or, if there is nothing it could do, SHUTDOWN.
-    pub(super) fn welcome(&mut self, now: Time, framework_id: &FrameworkId, id: &ExecutorId, out: &mut Effects) {
+    pub(super) fn welcome(
+        &mut self,
+        now: Time,
+        framework_id: &FrameworkId,
+        id: &ExecutorId,
+        out: &mut Effects,
+    ) {
         let Some(framework) = self.node.framework(framework_id) else { return };
         let Some(executor) = framework.executors.get(id) else { return };
         if !executor.ever_sent_task() && executor.queued_tasks.is_empty() {
@@ -115,7 +129,10 @@ impl State {
         };
         self.tell_executor(framework_id, id, event, out);
         self.deliver(framework_id, id, out);
-        let kills = self.node.executor_mut(framework_id, id).map(|executor| std::mem::take(&mut executor.pending_kills));
+        let kills = self
+            .node
+            .executor_mut(framework_id, id)
+            .map(|executor| std::mem::take(&mut executor.pending_kills));
         for (task, policy) in kills.unwrap_or_default() {
             self.tell_executor(framework_id, id, tasks::kill(task, policy), out);
         }

@@ -53,7 +53,8 @@ struct Refusal {
 
 impl State {
     pub(super) fn run_task(&mut self, now: Time, message: RunTaskMessage, out: &mut Effects) {
-        let RunTaskMessage { framework, mut task, resource_version_uuids, pid, launch_executor, .. } = message;
+        let RunTaskMessage { framework, mut task, resource_version_uuids, pid, launch_executor, .. } =
+            message;
         let Some(id) = framework.id.clone() else {
             warn!("ignored a task whose framework has no id");
             return;
@@ -123,7 +124,8 @@ impl State {
             return;
         }
         let known = self.node.framework(id);
-        if known.is_some_and(|known| work.tasks().iter().any(|task| known.tasks.contains_key(&task.task_id))) {
+        if known.is_some_and(|known| work.tasks().iter().any(|task| known.tasks.contains_key(&task.task_id)))
+        {
             warn!(framework = %id, "ignored tasks that are here already");
             return;
         }
@@ -167,7 +169,9 @@ impl State {
                 self.executor_exited(&assignment.id, executor, -1, out);
             }
             // The master does not know of it: a trace of a message that crossed a re-registration.
-            (Some(true), Some(ExecutorPhase::Registering | ExecutorPhase::Running)) if !assignment.generated => {
+            (Some(true), Some(ExecutorPhase::Registering | ExecutorPhase::Running))
+                if !assignment.generated =>
+            {
                 self.shut_down_executor(now, &assignment.id, executor, out);
             }
             _ => {}

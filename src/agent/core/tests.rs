@@ -13,8 +13,8 @@ use crate::agent::containerizer::{Exit, Launch, Report};
 use crate::base::time::Time;
 use crate::base::upid::Upid;
 use crate::proto::internal::{
-    self, KillTaskMessage, PingSlaveMessage, RunTaskMessage, ShutdownFrameworkMessage, SlaveRegisteredMessage,
-    SlaveReregisteredMessage, StatusUpdate, StatusUpdateAcknowledgementMessage,
+    self, KillTaskMessage, PingSlaveMessage, RunTaskMessage, ShutdownFrameworkMessage,
+    SlaveRegisteredMessage, SlaveReregisteredMessage, StatusUpdate, StatusUpdateAcknowledgementMessage,
 };
 use crate::proto::message::Message;
 use crate::proto::task_status::{Reason, Source};
@@ -510,7 +510,9 @@ fn a_lost_stream_loses_no_task() {
     assert!(world.events().is_empty());
     // `a` was sent and never arrived; the update of `c` cannot be told from one that did.
     let again = executor::call::Subscribe {
-        unacknowledged_updates: vec![executor::call::Update { status: status("c", TaskState::TaskRunning, 9) }],
+        unacknowledged_updates: vec![executor::call::Update {
+            status: status("c", TaskState::TaskRunning, 9),
+        }],
         ..Default::default()
     };
     world.subscribe("e", "s2", again);
@@ -593,7 +595,9 @@ fn calls_that_mean_nothing_are_answered_as_mesos_answers() {
     let mut refused = |call: &executor::Call| {
         world.event(Event::Call { reply: ReplyId(1), call: Box::new(call.clone()) });
         match world.answer() {
-            Answer::BadRequest(why) => why.strip_prefix("Failed to validate Executor::Call: ").unwrap().to_owned(),
+            Answer::BadRequest(why) => {
+                why.strip_prefix("Failed to validate Executor::Call: ").unwrap().to_owned()
+            }
             other => panic!("{other:?}"),
         }
     };
@@ -617,8 +621,7 @@ fn executors_on_libprocess_run_tasks_too() {
     let mut world = World::registered();
     let executor = "executor(1)@10.0.0.2:7000";
     world.run_launched(framework(), with_executor("t", "e"));
-    let register =
-        internal::RegisterExecutorMessage { framework_id: "F".into(), executor_id: "e".into() };
+    let register = internal::RegisterExecutorMessage { framework_id: "F".into(), executor_id: "e".into() };
     world.message(executor, "10.0.0.2:1", register.clone());
     assert!(matches!(world.sent()[..], [Message::ExecutorRegistered(_), Message::RunTask(_)]));
     let mut status = status("t", TaskState::TaskRunning, 1);

@@ -28,7 +28,8 @@ impl State {
     ) {
         let RegisterExecutorMessage { framework_id, executor_id: id } = message;
         let framework = self.node.framework(&framework_id).filter(|framework| !framework.terminating);
-        let phase = framework.and_then(|framework| framework.executors.get(&id)).map(|executor| executor.phase);
+        let phase =
+            framework.and_then(|framework| framework.executors.get(&id)).map(|executor| executor.phase);
         if phase != Some(ExecutorPhase::Registering) || self.node.phase == Phase::Terminating {
             warn!(executor = %id, %from, ?phase, "an executor registers that is not expected; it shall end");
             let message = Box::new(ShutdownExecutorMessage::default().into());
@@ -91,9 +92,10 @@ impl State {
 
     fn is_executor(&self, from: &Upid, framework: &FrameworkId) -> bool {
         self.node.framework(framework).is_some_and(|framework| {
-            framework.executors.values().any(|executor| {
-                matches!(&executor.connection, Connection::Pid(pid) if pid == from)
-            })
+            framework
+                .executors
+                .values()
+                .any(|executor| matches!(&executor.connection, Connection::Pid(pid) if pid == from))
         })
     }
 }

@@ -16,8 +16,8 @@ use crate::base::time::Time;
 use crate::proto::internal::StatusUpdate;
 use crate::proto::{FrameworkId, TaskId};
 
-pub use stream::{RETRY_MAX, RETRY_MIN, Refused, is_terminal};
 use stream::Stream;
+pub use stream::{RETRY_MAX, RETRY_MIN, Refused, is_terminal};
 
 /// An update to send to the master now, and when to ask `retry` about it.
 #[derive(Clone, Debug, PartialEq)]
@@ -89,7 +89,13 @@ impl Updates {
     }
 
     /// The time of a `Forward` has come: once more, unless it was acknowledged or sent again since.
-    pub fn retry(&mut self, now: Time, framework: &FrameworkId, task: &TaskId, number: u64) -> Option<Forward> {
+    pub fn retry(
+        &mut self,
+        now: Time,
+        framework: &FrameworkId,
+        task: &TaskId,
+        number: u64,
+    ) -> Option<Forward> {
         if self.paused {
             return None;
         }

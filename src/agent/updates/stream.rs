@@ -106,6 +106,7 @@ pub fn is_terminal(state: i32) -> bool {
     match TaskState::try_from(state) {
         Ok(TaskFinished | TaskFailed | TaskKilled | TaskLost | TaskError | TaskDropped | TaskGone) => true,
         Ok(TaskGoneByOperator) => true,
-        Ok(TaskStaging | TaskStarting | TaskRunning | TaskKilling | TaskUnreachable | TaskUnknown) | Err(_) => false,
+        Ok(TaskStaging | TaskStarting | TaskRunning | TaskKilling | TaskUnreachable | TaskUnknown)
+        | Err(_) => false,
     }
 }

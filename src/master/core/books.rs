@@ -13,9 +13,7 @@ use crate::alloc;
 use crate::base::time::Time;
 use crate::base::upid::Upid;
 use crate::master::flags::Flags;
-use crate::proto::{
-    AgentId, ExecutorId, ExecutorInfo, FrameworkId, MasterInfo, OfferId, TaskId, Uuid,
-};
+use crate::proto::{AgentId, ExecutorId, ExecutorInfo, FrameworkId, MasterInfo, OfferId, TaskId, Uuid};
 use crate::registry::Registry;
 use crate::resources::Resources;
 
@@ -486,7 +484,10 @@ impl State {
                 Connection::Pid(_) | Connection::None => !framework.connected,
             };
             if !found {
-                return Err(format!("framework {id} is not found by its connection {:?}", framework.connection));
+                return Err(format!(
+                    "framework {id} is not found by its connection {:?}",
+                    framework.connection
+                ));
             }
         }
         for (agent, tasks) in &self.unreachable_by_agent {

@@ -8,9 +8,9 @@ use crate::proto::message::{DriverCall, Message};
 use crate::proto::scheduler::{Call, call};
 use crate::proto::{FrameworkId, offer};
 
+use super::Effects;
 use super::agents::is_believed;
 use super::books::State;
-use super::Effects;
 
 impl State {
     /// A message to the master itself. One that does not come from where it says is dropped, whoever it says.

@@ -40,7 +40,9 @@ impl State {
         out: &mut Effects,
     ) {
         let checked = validate::call::validate(&call).and_then(|()| match call.r#type() {
-            call::Type::Subscribe => call.subscribe.ok_or_else(|| "Expecting 'subscribe' to be present".into()),
+            call::Type::Subscribe => {
+                call.subscribe.ok_or_else(|| "Expecting 'subscribe' to be present".into())
+            }
             other => Err(format!("Expecting a SUBSCRIBE call, not {}", other.as_str_name())),
         });
         match checked {
@@ -115,7 +117,9 @@ impl State {
         now: Time,
         out: &mut Effects,
     ) {
-        let Some(known) = info.id.as_ref().and_then(|id| self.cluster.frameworks.get(id)).cloned() else { return };
+        let Some(known) = info.id.as_ref().and_then(|id| self.cluster.frameworks.get(id)).cloned() else {
+            return;
+        };
         let id = known.id.clone();
         validate::framework::keep_immutable(&known.info, &mut info);
         if let Err(why) = validate::framework::update(&known.info, &info) {
@@ -258,17 +262,25 @@ impl State {
         validate::framework::validate(info)?;
         let roles = roles_of(info);
         if let Some(allowed) = &self.flags.roles {
-            let others: Vec<&str> =
-                roles.iter().map(|role| &**role).filter(|role| *role != "*" && !allowed.contains(*role)).collect();
+            let others: Vec<&str> = roles
+                .iter()
+                .map(|role| &**role)
+                .filter(|role| *role != "*" && !allowed.contains(*role))
+                .collect();
             if !others.is_empty() {
-                return Err(format!("Roles {{ {} }} are not present in the master's --roles", others.join(", ")));
+                return Err(format!(
+                    "Roles {{ {} }} are not present in the master's --roles",
+                    others.join(", ")
+                ));
             }
         }
         if let Some(role) = suppressed.iter().find(|role| !roles.contains(role.as_str())) {
             return Err(format!("Suppressed role '{role}' is not contained in the list of roles"));
         }
         if info.user == "root" && !self.flags.root_submissions {
-            return Err("User 'root' is not allowed to run frameworks without --root_submissions set".to_owned());
+            return Err(
+                "User 'root' is not allowed to run frameworks without --root_submissions set".to_owned()
+            );
         }
         if info.id.as_ref().is_some_and(|id| self.cluster.is_completed(id)) {
             return Err("Framework has been removed".to_owned());
@@ -377,7 +389,10 @@ impl State {
         let timeout = validate::framework::failover_timeout(&framework.info).unwrap_or(Duration::ZERO);
         tracing::info!(framework = %id, ?timeout, "framework disconnected, giving it time to fail over");
         let number = self.connections.get(id).copied().unwrap_or(0);
-        out.push(Effect::Wake { at: now + timeout, timer: Timer::Failover { framework: id.clone(), number } });
+        out.push(Effect::Wake {
+            at: now + timeout,
+            timer: Timer::Failover { framework: id.clone(), number },
+        });
     }
 
     pub(super) fn failover_late(&mut self, id: &FrameworkId, number: u64, now: Time, out: &mut Effects) {
@@ -399,7 +414,13 @@ impl State {
         }
     }
 
-    pub(super) fn operator_teardown(&mut self, reply: ReplyId, id: &FrameworkId, now: Time, out: &mut Effects) {
+    pub(super) fn operator_teardown(
+        &mut self,
+        reply: ReplyId,
+        id: &FrameworkId,
+        now: Time,
+        out: &mut Effects,
+    ) {
         let answer = if self.cluster.frameworks.contains_key(id) {
             self.end_framework(id, now, out);
             Answer::Ok

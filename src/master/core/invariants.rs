@@ -58,7 +58,8 @@ fn agents(state: &State) -> Result<(), String> {
         }
         let mut offered = Resources::default();
         for offer in &agent.offers {
-            let offer = cluster.offers.get(offer).ok_or_else(|| format!("agent {id} is in no offer {offer}"))?;
+            let offer =
+                cluster.offers.get(offer).ok_or_else(|| format!("agent {id} is in no offer {offer}"))?;
             offered += &unallocated(&offer.resources);
         }
         if offered != agent.offered {

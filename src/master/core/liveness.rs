@@ -55,7 +55,8 @@ impl State {
         let number = to.strip_prefix(OBSERVER).and_then(|rest| rest.strip_prefix('(')?.strip_suffix(')'));
         let agent = number.and_then(|number| self.agent_by_observer(number.parse().ok()?)).cloned();
         let is_pong = matches!(message, Message::PongAgent(_));
-        let Some(id) = agent.filter(|id| is_pong && is_believed(from, peer) && self.is_from_agent(from, id)) else {
+        let Some(id) = agent.filter(|id| is_pong && is_believed(from, peer) && self.is_from_agent(from, id))
+        else {
             return self.drop_message(from, message.name(), "it is no pong of a registered agent");
         };
         if let Some(watch) = self.watches.get_mut(&id) {
@@ -222,13 +223,12 @@ impl State {
             let mut by_time: Vec<_> = agents.iter().map(|(id, at)| (*at, id)).collect();
             by_time.sort();
             let excess = by_time.len().saturating_sub(most);
-            let is_old = |(index, (at, _)): &(usize, (Time, &AgentId))| *index < excess || now.since(*at) > age;
+            let is_old =
+                |(index, (at, _)): &(usize, (Time, &AgentId))| *index < excess || now.since(*at) > age;
             by_time.into_iter().enumerate().filter(is_old).map(|(_, (_, id))| id.clone()).collect()
         };
-        let unreachable: Vec<AgentId> = old(&self.cluster.unreachable)
-            .into_iter()
-            .filter(|id| !self.changing.contains_key(id))
-            .collect();
+        let unreachable: Vec<AgentId> =
+            old(&self.cluster.unreachable).into_iter().filter(|id| !self.changing.contains_key(id)).collect();
         let gone = old(&self.cluster.gone);
         if unreachable.is_empty() && gone.is_empty() {
             return;

@@ -29,8 +29,8 @@ use std::sync::Arc;
 use crate::alloc;
 use crate::base::time::Time;
 use crate::base::upid::Upid;
-use crate::proto::message::Message;
 use crate::proto::internal::{RegisterSlaveMessage, ReregisterSlaveMessage};
+use crate::proto::message::Message;
 use crate::proto::{AgentId, FrameworkId, OfferId, scheduler};
 use crate::registry;
 
@@ -49,21 +49,40 @@ pub struct ReplyId(pub u64);
 pub enum Event {
     /// A libprocess message to `to` ("master", "slave-observer(7)"). `from` is what the sender claims;
     /// `peer` is where its connection comes from, the only thing it cannot forge.
-    Message { from: Upid, peer: SocketAddr, to: Arc<str>, message: Box<Message> },
+    Message {
+        from: Upid,
+        peer: SocketAddr,
+        to: Arc<str>,
+        message: Box<Message>,
+    },
     /// A linked address went away: its connection ended or could not be opened.
     Exited(SocketAddr),
     /// SUBSCRIBE over HTTP. The shell has made the stream; the core accepts or refuses by `Effect::Reply`.
-    Subscribe { reply: ReplyId, stream: StreamId, call: Box<scheduler::Call> },
+    Subscribe {
+        reply: ReplyId,
+        stream: StreamId,
+        call: Box<scheduler::Call>,
+    },
     /// Any other v1 scheduler call, with the stream id the client sent.
-    Call { reply: ReplyId, stream: Option<StreamId>, call: Box<scheduler::Call> },
+    Call {
+        reply: ReplyId,
+        stream: Option<StreamId>,
+        call: Box<scheduler::Call>,
+    },
     /// The client of a stream is gone, or read too slowly.
     StreamClosed(StreamId),
     /// An operator's change.
-    Operate { reply: ReplyId, operation: Operate },
+    Operate {
+        reply: ReplyId,
+        operation: Operate,
+    },
     /// The allocator's answer.
     Granted(Vec<alloc::Grant>),
     /// An operation on the registry is durable, or was refused as it changes nothing.
-    Stored { then: Then, done: registry::Outcome },
+    Stored {
+        then: Then,
+        done: registry::Outcome,
+    },
     /// `--whitelist`, read again. `None`: everybody.
     Whitelist(Option<std::collections::BTreeSet<String>>),
     Timer(Timer),
@@ -79,15 +98,38 @@ pub enum Operate {
 /// Where a handler goes on once its write is durable.
 #[derive(Clone, Debug)]
 pub enum Then {
-    Admitted { from: Upid, registration: Box<RegisterSlaveMessage> },
+    Admitted {
+        from: Upid,
+        registration: Box<RegisterSlaveMessage>,
+    },
     /// The agent was unreachable, unknown, or is back for the first time since this master leads.
-    Readmitted { from: Upid, registration: Box<ReregisterSlaveMessage> },
+    Readmitted {
+        from: Upid,
+        registration: Box<ReregisterSlaveMessage>,
+    },
     /// A registered agent came back with another description.
-    Updated { from: Upid, registration: Box<ReregisterSlaveMessage> },
-    Unreachable { agent: AgentId, at: Time, why: String },
-    Removed { agent: AgentId, why: String },
-    Gone { agent: AgentId, at: Time, reply: ReplyId },
-    Pruned { unreachable: Vec<AgentId>, gone: Vec<AgentId> },
+    Updated {
+        from: Upid,
+        registration: Box<ReregisterSlaveMessage>,
+    },
+    Unreachable {
+        agent: AgentId,
+        at: Time,
+        why: String,
+    },
+    Removed {
+        agent: AgentId,
+        why: String,
+    },
+    Gone {
+        agent: AgentId,
+        at: Time,
+        reply: ReplyId,
+    },
+    Pruned {
+        unreachable: Vec<AgentId>,
+        gone: Vec<AgentId>,
+    },
 }
 
 /// What the core wants to be woken for. Never cancelled: a handler recognises a stale one by its number.
@@ -115,17 +157,33 @@ pub enum Timer {
 #[derive(Debug)]
 pub enum Effect {
     /// A libprocess message, from `from` (a receiver id of ours) over the link or a connection of its own.
-    Send { from: Arc<str>, to: Upid, message: Box<Message> },
+    Send {
+        from: Arc<str>,
+        to: Upid,
+        message: Box<Message>,
+    },
     /// Keep a connection to this address and tell when it ends.
     Link(SocketAddr),
     /// An event on a v1 stream. The shell encodes it once per stream, in the client's content type.
-    Stream { stream: StreamId, event: Box<scheduler::Event> },
+    Stream {
+        stream: StreamId,
+        event: Box<scheduler::Event>,
+    },
     CloseStream(StreamId),
     /// The answer to a request.
-    Reply { reply: ReplyId, answer: Answer },
-    Store { operation: registry::Operation, then: Then },
+    Reply {
+        reply: ReplyId,
+        answer: Answer,
+    },
+    Store {
+        operation: registry::Operation,
+        then: Then,
+    },
     Alloc(alloc::Call),
-    Wake { at: Time, timer: Timer },
+    Wake {
+        at: Time,
+        timer: Timer,
+    },
     /// This master must not go on.
     Exit(String),
 }

@@ -10,8 +10,8 @@ use crate::alloc;
 use crate::base::time::Time;
 use crate::base::upid::Upid;
 use crate::proto::internal::{
-    KillTaskMessage, ReconcileTasksMessage, ReregisterSlaveMessage, ShutdownFrameworkMessage, ShutdownMessage,
-    SlaveReregisteredMessage, archive,
+    KillTaskMessage, ReconcileTasksMessage, ReregisterSlaveMessage, ShutdownFrameworkMessage,
+    ShutdownMessage, SlaveReregisteredMessage, archive,
 };
 use crate::proto::task_status::{Reason, Source};
 use crate::proto::{self, AgentId, ExecutorInfo, FrameworkId, FrameworkInfo, TaskId, TaskState, TaskStatus};
@@ -265,8 +265,15 @@ impl State {
         }
         for task in &message.tasks {
             if self.is_forgotten(id, task)
-                && let Some(known) =
-                    self.adopt_task(id, task.clone(), &message.frameworks, Some("Task is running"), &mut held, now, out)
+                && let Some(known) = self.adopt_task(
+                    id,
+                    task.clone(),
+                    &message.frameworks,
+                    Some("Task is running"),
+                    &mut held,
+                    now,
+                    out,
+                )
             {
                 asked.entry(task.framework_id.clone()).or_default().push(known);
             }
@@ -294,7 +301,10 @@ impl State {
         let Some(framework) = self.cluster.framework(&task.framework_id) else { return false };
         !super::state::is_terminal(task.state())
             && !framework.tasks.contains_key(&task.task_id)
-            && !framework.completed_tasks.iter().any(|ended| ended.id == task.task_id && ended.agent == *agent)
+            && !framework
+                .completed_tasks
+                .iter()
+                .any(|ended| ended.id == task.task_id && ended.agent == *agent)
     }
 
     /// Tells the agent again to kill what it was told to kill while it was away.
@@ -371,11 +381,7 @@ impl State {
         let owner = self.cluster.framework(&framework)?;
         if let Some(other) = owner.tasks.get(&task.task_id).filter(|other| other.agent != *agent) {
             tracing::error!(%framework, task = %task.task_id, %agent, other = %other.agent, "task runs twice, killing it");
-            let kill = KillTaskMessage {
-                framework_id: framework,
-                task_id: task.task_id,
-                kill_policy: None,
-            };
+            let kill = KillTaskMessage { framework_id: framework, task_id: task.task_id, kill_policy: None };
             self.send_agent(agent, kill, out);
             return None;
         }

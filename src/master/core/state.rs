@@ -15,8 +15,8 @@ use crate::proto::agent_info::capability::Type as AgentCapability;
 use crate::proto::framework_info::capability::Type as FrameworkCapability;
 use crate::proto::task_status::{Reason as TaskReason, Source as TaskSource};
 use crate::proto::{
-    AgentId, AgentInfo, ExecutorId, ExecutorInfo, FrameworkId, FrameworkInfo, MasterInfo, OfferId,
-    TaskId, TaskState, TaskStatus,
+    AgentId, AgentInfo, ExecutorId, ExecutorInfo, FrameworkId, FrameworkInfo, MasterInfo, OfferId, TaskId,
+    TaskState, TaskStatus,
 };
 use crate::resources::Resources;
 

@@ -174,7 +174,9 @@ impl State {
                     tracing::warn!(%framework, %task, "acknowledgement of an update that this master did not send");
                     return self.count("invalid_status_update_acknowledgements");
                 }
-                Some((state, sent)) if is_terminal(*state) && *sent == uuid => self.complete(framework, &task),
+                Some((state, sent)) if is_terminal(*state) && *sent == uuid => {
+                    self.complete(framework, &task)
+                }
                 Some(_) => {}
             }
         }
@@ -228,10 +230,8 @@ impl State {
             tracing::warn!(%framework, executor = %executor_id, "cannot shut down executor of an unknown agent");
             return;
         }
-        let message = ShutdownExecutorMessage {
-            executor_id: Some(executor_id),
-            framework_id: Some(framework.clone()),
-        };
+        let message =
+            ShutdownExecutorMessage { executor_id: Some(executor_id), framework_id: Some(framework.clone()) };
         self.send_agent(&agent_id, message, out);
     }
 
@@ -282,7 +282,12 @@ impl State {
 
     /// An executor is no more; what becomes of its tasks the agent tells by updates.
     /// Source: `Master::exitedExecutor`, 1.11.
-    pub(super) fn exited_executor(&mut self, from: &Upid, message: &ExitedExecutorMessage, out: &mut Effects) {
+    pub(super) fn exited_executor(
+        &mut self,
+        from: &Upid,
+        message: &ExitedExecutorMessage,
+        out: &mut Effects,
+    ) {
         self.count("messages_exited_executor");
         let ExitedExecutorMessage { agent_id: agent, framework_id: framework, executor_id, status } = message;
         let known = self

@@ -101,7 +101,11 @@ impl Bench {
         let mut all = vec!["--ip=127.0.0.1", "--port=0", "--hostname=localhost"];
         all.extend(args);
         let flags = Arc::new(Flags::from_args(&all).expect("valid flags"));
-        let info = MasterInfo { id: "M".to_owned(), pid: Some("master@127.0.0.1:5050".into()), ..Default::default() };
+        let info = MasterInfo {
+            id: "M".to_owned(),
+            pid: Some("master@127.0.0.1:5050".into()),
+            ..Default::default()
+        };
         let (now, mut out) = (Time(1_000_000_000_000), Vec::new());
         let state = State::new(flags, info, &registry, now, now, &mut out);
         Bench { state, now, out, registry, replies: 0 }
@@ -158,7 +162,12 @@ impl Bench {
 
     pub fn agent_message(resources: Vec<Resource>) -> RegisterSlaveMessage {
         RegisterSlaveMessage {
-            agent: AgentInfo { hostname: "host".to_owned(), port: Some(5051), resources, ..Default::default() },
+            agent: AgentInfo {
+                hostname: "host".to_owned(),
+                port: Some(5051),
+                resources,
+                ..Default::default()
+            },
             version: Some("1.11.0".to_owned()),
             agent_capabilities: agent_capabilities(),
             ..Default::default()
@@ -236,9 +245,7 @@ impl Bench {
         let offers = self.out[from..].iter().find_map(|effect| match effect {
             Effect::Stream { event, .. } => event.offers.clone(),
             Effect::Send { message, .. } => match &**message {
-                Message::ResourceOffers(message) => {
-                    Some(event::Offers { offers: message.offers.clone() })
-                }
+                Message::ResourceOffers(message) => Some(event::Offers { offers: message.offers.clone() }),
                 _ => None,
             },
             _ => None,
@@ -250,7 +257,12 @@ impl Bench {
         self.state.watches[agent].observer
     }
 
-    pub fn accept(&mut self, stream: &str, offers: &[&Offer], operations: Vec<proto::offer::Operation>) -> Answer {
+    pub fn accept(
+        &mut self,
+        stream: &str,
+        offers: &[&Offer],
+        operations: Vec<proto::offer::Operation>,
+    ) -> Answer {
         let accept = call::Accept {
             offer_ids: offers.iter().map(|offer| offer.id.clone()).collect(),
             operations,
@@ -296,11 +308,8 @@ impl Bench {
     }
 
     pub fn acknowledge(&mut self, stream: &str, agent: &AgentId, task: &str, byte: u8) -> Answer {
-        let acknowledge = call::Acknowledge {
-            agent_id: agent.clone(),
-            task_id: task.into(),
-            uuid: vec![byte; 16].into(),
-        };
+        let acknowledge =
+            call::Acknowledge { agent_id: agent.clone(), task_id: task.into(), uuid: vec![byte; 16].into() };
         self.call(
             stream,
             scheduler::Call {

@@ -4,8 +4,8 @@
 
 use crate::proto::volume::source::Type as SourceType;
 use crate::proto::{
-    CheckInfo, CommandInfo, ContainerInfo, DurationInfo, Environment, HealthCheck, Secret, Volume, check_info,
-    container_info, environment, health_check, secret,
+    CheckInfo, CommandInfo, ContainerInfo, DurationInfo, Environment, HealthCheck, Secret, Volume,
+    check_info, container_info, environment, health_check, secret,
 };
 
 /// The longest id: it names a directory.
@@ -48,10 +48,9 @@ fn secret(secret: &Secret) -> Result<(), String> {
     let why = match secret.r#type() {
         secret::Type::Reference => match (&secret.reference, &secret.value) {
             (None, _) => "Secret of type REFERENCE must have the 'reference' field set".to_owned(),
-            (Some(reference), Some(_)) => format!(
-                "Secret '{}' of type REFERENCE must not have the 'value' field set",
-                reference.name
-            ),
+            (Some(reference), Some(_)) => {
+                format!("Secret '{}' of type REFERENCE must not have the 'value' field set", reference.name)
+            }
             (Some(_), None) => return Ok(()),
         },
         secret::Type::Value => match (&secret.value, &secret.reference) {
@@ -74,7 +73,9 @@ pub fn environment(environment: &Environment) -> Result<(), String> {
         }
         match variable.r#type() {
             environment::variable::Type::Secret => {
-                let Some(own) = &variable.secret else { return is("of type 'SECRET' must have a secret set") };
+                let Some(own) = &variable.secret else {
+                    return is("of type 'SECRET' must have a secret set");
+                };
                 if variable.value.is_some() {
                     return is("of type 'SECRET' must not have a value set");
                 }
@@ -94,7 +95,9 @@ pub fn environment(environment: &Environment) -> Result<(), String> {
                 match &variable.value {
                     None => return is("of type 'VALUE' must have a value set"),
                     Some(value) if value.contains('\0') => {
-                        return is("has a value containing null bytes, which is not allowed in the environment");
+                        return is(
+                            "has a value containing null bytes, which is not allowed in the environment",
+                        );
                     }
                     Some(_) => {}
                 }
@@ -188,7 +191,9 @@ pub fn health_check(check: &HealthCheck) -> Result<(), String> {
             let Some(http) = &check.http else {
                 return Err("Expecting 'http' to be set for HTTP health check".to_owned());
             };
-            if let Some(scheme) = http.scheme.as_ref().filter(|scheme| *scheme != "http" && *scheme != "https") {
+            if let Some(scheme) =
+                http.scheme.as_ref().filter(|scheme| *scheme != "http" && *scheme != "https")
+            {
                 return Err(format!("Unsupported HTTP health check scheme: '{scheme}'"));
             }
             if let Some(path) = http.path.as_ref().filter(|path| !path.starts_with('/')) {

@@ -126,7 +126,9 @@ mod tests {
             "'FrameworkInfo.roles' contains duplicate items: { a }"
         );
         let role = |role: &str| FrameworkInfo { role: Some(role.to_owned()), ..FrameworkInfo::default() };
-        assert!(validate(&role("a/../b")).unwrap_err().starts_with("'FrameworkInfo.role' is not a valid role"));
+        assert!(
+            validate(&role("a/../b")).unwrap_err().starts_with("'FrameworkInfo.role' is not a valid role")
+        );
         assert!(validate(&FrameworkInfo { role: Some("a".into()), ..multi(&[]) }).is_err());
         let old_with_roles = FrameworkInfo { capabilities: vec![], ..multi(&["a"]) };
         assert!(validate(&old_with_roles).is_err());

@@ -9,7 +9,11 @@ use crate::master::core::state::{Cluster, Offer};
 use crate::proto::{AgentId, FrameworkId, OfferId};
 
 /// Gives the agent and the role that all of them are of.
-pub fn validate(cluster: &Cluster, framework: &FrameworkId, ids: &[OfferId]) -> Result<(AgentId, Role), String> {
+pub fn validate(
+    cluster: &Cluster,
+    framework: &FrameworkId,
+    ids: &[OfferId],
+) -> Result<(AgentId, Role), String> {
     let mut seen = BTreeSet::new();
     if let Some(id) = ids.iter().find(|id| !seen.insert(*id)) {
         return Err(format!("Duplicate offer {id} in offer list"));

@@ -127,8 +127,9 @@ fn limits(task: &TaskInfo, held: &Resources, agent: &Agent) -> Result<(), String
 
 fn with_executor(task: &TaskInfo, held: Resources, place: Place<'_>) -> Result<Needs, String> {
     if task.executor.is_some() == task.command.is_some() {
-        return Err("Task should have at least one (but not both) of CommandInfo or ExecutorInfo present"
-            .to_owned());
+        return Err(
+            "Task should have at least one (but not both) of CommandInfo or ExecutorInfo present".to_owned()
+        );
     }
     let mut total = held.clone();
     let mut needs = Needs { task: held, executor: Resources::default() };
@@ -315,9 +316,11 @@ fn share_alike(group: &TaskGroupInfo, info: &ExecutorInfo, place: Place<'_>) -> 
         .filter(|task| runs(info, place) && task.executor.as_ref() == Some(&info.executor_id))
         .map(|task| of(task.extra.as_ref().and_then(|extra| extra.container.as_ref())));
     if all.chain(beside).any(|shares| shares != first) {
-        return Err("If set, the value of 'share_cgroups' must be the same for all tasks in each task group \
+        return Err(
+            "If set, the value of 'share_cgroups' must be the same for all tasks in each task group \
                     and under a single executor"
-            .to_owned());
+                .to_owned(),
+        );
     }
     Ok(())
 }

@@ -496,16 +496,22 @@ fn number_in(text: &str) -> Option<Number> {
 }
 
 /// Standard alphabet; white space anywhere and missing padding are taken, as stout does.
-fn base64(text: &str) -> Result<Vec<u8>, base64::DecodeError> {
+fn base64(text: &str) -> Result<Vec<u8>, String> {
     const LENIENT: GeneralPurpose = GeneralPurpose::new(
         &base64::alphabet::STANDARD,
         GeneralPurposeConfig::new()
             .with_decode_padding_mode(DecodePaddingMode::Indifferent)
             .with_decode_allow_trailing_bits(true),
     );
-    if text.bytes().any(|byte| byte.is_ascii_whitespace()) {
-        let text: String = text.chars().filter(|c| !c.is_ascii_whitespace()).collect();
-        return LENIENT.decode(text);
-    }
-    LENIENT.decode(text)
+    let stripped: String;
+    let text = if text.bytes().any(|byte| byte.is_ascii_whitespace()) {
+        stripped = text.chars().filter(|c| !c.is_ascii_whitespace()).collect();
+        &stripped
+    } else {
+        text
+    };
+    LENIENT.decode(text).map_err(|error| match error {
+        base64::DecodeError::InvalidByte(_, byte) => format!("Invalid character '{}'", byte.escape_ascii()),
+        other => other.to_string(),
+    })
 }

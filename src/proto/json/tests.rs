@@ -122,7 +122,7 @@ fn wrong_kinds_are_refused_in_mesos_words() {
         (r#"{"kill":{"task_id":{"value":null}}}"#, "Missing required fields: kill.task_id.value"),
         (
             r#"{"acknowledge":{"uuid":"a*b"}}"#,
-            "Failed to base64 decode bytes field 'uuid': Invalid symbol 42, offset 1.",
+            "Failed to base64 decode bytes field 'uuid': Invalid character '*'",
         ),
         (
             r#"{"accept":{"operations":[{"launch":{"task_infos":[{"resources":[{"type":"X"}]}]}}]}}"#,

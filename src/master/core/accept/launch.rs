@@ -168,7 +168,8 @@ impl State {
     /// Books the executor unless it runs already; true if the agent is to start it.
     fn start_executor(&mut self, accepted: &Accepted, info: &ExecutorInfo, held: &Resources) -> bool {
         let key = (accepted.framework.clone(), info.executor_id.clone());
-        let runs = self.cluster.agent(&accepted.agent).is_some_and(|agent| agent.executors.contains_key(&key));
+        let runs =
+            self.cluster.agent(&accepted.agent).is_some_and(|agent| agent.executors.contains_key(&key));
         if !runs {
             self.add_executor(&accepted.framework, &accepted.agent, Arc::new(info.clone()), held);
         }

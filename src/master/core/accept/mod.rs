@@ -151,7 +151,9 @@ impl State {
         let kind = operation.r#type().as_str_name();
         tracing::warn!(framework = %id, operation = kind, why, "dropping operation");
         let Some(framework) = self.cluster.framework(id) else { return };
-        let (Some(operation_id), Connection::Http(_)) = (&operation.id, &framework.connection) else { return };
+        let (Some(operation_id), Connection::Http(_)) = (&operation.id, &framework.connection) else {
+            return;
+        };
         let status = OperationStatus {
             operation_id: Some(operation_id.clone()),
             state: OperationState::OperationError as i32,
