@@ -1,5 +1,11 @@
 //! Real processes, real sockets, things killed: one file per part.
-#![allow(clippy::disallowed_methods, reason = "tests start processes and read files")]
+#![allow(clippy::disallowed_methods, reason = "tests start processes, read clocks and files")]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+#![allow(clippy::too_many_lines, reason = "tables of cases are long")]
 
+#[path = "../support/mod.rs"]
+mod support;
+
+mod bad_input;
 mod containers;
+mod flags;

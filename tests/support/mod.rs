@@ -3,6 +3,9 @@
 #![allow(dead_code, reason = "each test program uses its part")]
 #![allow(clippy::disallowed_methods, reason = "tests start processes, read clocks and touch disks")]
 
+pub mod raw;
+pub mod scheduler;
+
 use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
 use std::os::unix::process::CommandExt;
@@ -29,7 +32,7 @@ impl Process {
     }
 
     pub fn start_with<I: AsRef<std::ffi::OsStr>>(args: &[I], environment: &[(&str, &str)]) -> Process {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_mesos"));
+        let mut command = binary();
         command.args(args).envs(environment.iter().copied()).stdin(Stdio::null()).stdout(Stdio::null());
         command.stderr(Stdio::piped()).process_group(0);
         let mut child = command.spawn().expect("starting mesos");
@@ -82,6 +85,63 @@ impl Drop for Process {
             }
         }
     }
+}
+
+/// What a command that came to its end left behind.
+#[derive(Debug)]
+pub struct Finished {
+    /// None if a signal ended it.
+    pub status: Option<i32>,
+    pub out: String,
+    pub err: String,
+}
+
+/// Runs a program to its end; one that does not end is killed and fails the test.
+pub fn finished(mut command: Command) -> Finished {
+    let said = format!("{command:?}");
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
+    let mut child = command.spawn().unwrap_or_else(|error| panic!("{said}: {error}"));
+    let (mut out, mut err) = (child.stdout.take().expect("piped"), child.stderr.take().expect("piped"));
+    let read_all = |from: &mut dyn std::io::Read| {
+        let mut bytes = Vec::new();
+        from.read_to_end(&mut bytes).expect("a pipe");
+        String::from_utf8_lossy(&bytes).into_owned()
+    };
+    let out = std::thread::spawn(move || read_all(&mut out));
+    let err = std::thread::spawn(move || read_all(&mut err));
+    let end = Instant::now() + DEADLINE;
+    let ended = loop {
+        if let Some(status) = child.try_wait().expect("waiting") {
+            break Some(status);
+        }
+        if Instant::now() > end {
+            let _ = child.kill();
+            let _ = child.wait();
+            break None;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    };
+    let (out, err) = (out.join().expect("a reader"), err.join().expect("a reader"));
+    let Some(status) = ended else { panic!("{said} did not end:\n{out}\n{err}") };
+    Finished { status: status.code(), out, err }
+}
+
+/// The command `mesos`. The flags of whoever runs the tests do not reach it.
+pub fn binary() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_mesos"));
+    for (name, _) in std::env::vars_os() {
+        if name.to_str().is_some_and(|name| name.starts_with("MESOS_") || name.starts_with("LIBPROCESS_")) {
+            command.env_remove(name);
+        }
+    }
+    command
+}
+
+/// `mesos` with these arguments, to its end.
+pub fn mesos(args: &[&str]) -> Finished {
+    let mut command = binary();
+    command.args(args);
+    finished(command)
 }
 
 /// A master and its agents, each its own process, below a folder of its own.
