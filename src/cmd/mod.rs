@@ -11,6 +11,7 @@ pub mod helpers;
 pub mod local;
 pub mod local_flags;
 pub mod master;
+pub mod shell;
 pub mod slave;
 
 use std::ffi::{CString, OsString};

@@ -14,6 +14,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use axum::extract::State;
 use axum::response::Response;
 use axum::routing::any;
+use futures::future::BoxFuture;
 use http::Uri;
 
 use crate::base::duration;
@@ -27,6 +28,9 @@ pub type Snapshot = BTreeMap<String, f64>;
 
 type Provider = Box<dyn Fn(&mut Snapshot) + Send + Sync>;
 
+/// Gives values that must be asked for, as a master's core is.
+type Source = Arc<dyn Fn() -> BoxFuture<'static, Snapshot> + Send + Sync>;
+
 /// All metrics of a process. Cheap to clone; clones share them.
 #[derive(Clone, Default)]
 pub struct Metrics {
@@ -38,6 +42,7 @@ struct Registered {
     counters: BTreeMap<String, Counter>,
     gauges: BTreeMap<String, Gauge>,
     providers: Vec<Provider>,
+    sources: Vec<Source>,
 }
 
 /// Counts up.
@@ -91,6 +96,15 @@ impl Metrics {
         shared.providers.push(Box::new(provider));
     }
 
+    /// As `provide`, for values that are waited for.
+    pub fn ask<F>(&self, source: impl Fn() -> F + Send + Sync + 'static)
+    where
+        F: Future<Output = Snapshot> + Send + 'static,
+    {
+        let mut shared = self.shared.write().unwrap_or_else(PoisonError::into_inner);
+        shared.sources.push(Arc::new(move || Box::pin(source())));
+    }
+
     /// Forgets a counter or gauge, as of a framework that is gone.
     pub fn remove(&self, name: &str) {
         let mut shared = self.shared.write().unwrap_or_else(PoisonError::into_inner);
@@ -108,6 +122,16 @@ impl Metrics {
         }
         // JSON has no other numbers.
         snapshot.retain(|_, value| value.is_finite());
+        snapshot
+    }
+
+    /// As `snapshot`, with what has to be waited for.
+    pub async fn full_snapshot(&self) -> Snapshot {
+        let sources = self.shared.read().unwrap_or_else(PoisonError::into_inner).sources.clone();
+        let mut snapshot = self.snapshot();
+        for source in sources {
+            snapshot.extend(source().await.into_iter().filter(|(_, value)| value.is_finite()));
+        }
         snapshot
     }
 
@@ -139,7 +163,7 @@ async fn snapshot(State(metrics): State<Metrics>, uri: Uri) -> Result<Response, 
         let bad = |error| HttpError::bad_request(format!("Invalid timeout '{timeout}': {error}.\n"));
         duration::parse(timeout).map_err(bad)?;
     }
-    json::answer(&metrics.snapshot(), query.get("jsonp"))
+    json::answer(&metrics.full_snapshot().await, query.get("jsonp"))
 }
 
 #[cfg(test)]

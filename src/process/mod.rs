@@ -27,6 +27,7 @@ pub mod connection;
 pub mod frame;
 pub mod gzip;
 pub mod help;
+pub mod host;
 pub mod link;
 pub mod server;
 pub mod system;

@@ -4,7 +4,7 @@ use super::model;
 use crate::master::core::state::{Agent, Cluster};
 use crate::proto::agent_info::capability::Type;
 use crate::proto::json::text::Object;
-use crate::proto::{AgentId, Resource, Spelling};
+use crate::proto::{AgentId, AgentInfo, Resource, Spelling};
 
 /// `/slaves`: agents with their resources also in full, which operators need to name a reservation or
 /// volume; only one of them if `only` is given.
@@ -23,20 +23,27 @@ pub fn agents(cluster: &Cluster, only: Option<&AgentId>) -> Vec<u8> {
                 None => cluster.agents.values().for_each(|agent| write(agent)),
             }
         });
-        object.array("recovered_slaves", |_| {});
+        object.array("recovered_slaves", |array| {
+            let recovered = cluster.recovered.iter().filter(|(id, _)| only.is_none_or(|only| only == *id));
+            recovered.for_each(|(_, info)| array.object(|object| self::info(object, info)));
+        });
     })
 }
 
-/// An agent as in `/state`.
-pub(super) fn agent(object: &mut Object<'_>, agent: &Agent) {
-    let info = &agent.info;
-    object.string("id", &agent.id.value);
+/// What an agent says of itself; all that is known of one that is not back yet.
+pub(super) fn info(object: &mut Object<'_>, info: &AgentInfo) {
+    object.string("id", info.id.as_ref().map_or("", |id| &id.value));
     object.string("hostname", &info.hostname);
     object.signed("port", i64::from(info.port()));
     object.object("attributes", |object| model::attributes(object, &info.attributes));
     if let Some(domain) = &info.domain {
         object.object("domain", |object| model::domain(object, domain));
     }
+}
+
+/// An agent as in `/state`.
+pub(super) fn agent(object: &mut Object<'_>, agent: &Agent) {
+    info(object, &agent.info);
     object.string("pid", &agent.pid.to_string());
     object.number("registered_time", agent.registered.as_secs_f64());
     if let Some(time) = agent.reregistered {
@@ -47,7 +54,7 @@ pub(super) fn agent(object: &mut Object<'_>, agent: &Agent) {
     object.object("offered_resources", |object| model::resources(object, &[&agent.offered]));
     object.object("reserved_resources", |object| {
         for (role, resources) in agent.total.reservations() {
-            object.object(&role, |object| model::resources(object, &[&resources]));
+            object.object(role, |object| model::resources(object, &[&resources]));
         }
     });
     object.object("unreserved_resources", |object| model::resources(object, &[&agent.total.unreserved()]));
@@ -72,7 +79,7 @@ fn full_resources(object: &mut Object<'_>, agent: &Agent) {
     };
     object.object("reserved_resources_full", |object| {
         for (role, resources) in agent.total.reservations() {
-            list(object, &role, model::full(&resources));
+            list(object, role, model::full(&resources));
         }
     });
     list(object, "unreserved_resources_full", model::full(&agent.total.unreserved()));

@@ -75,7 +75,10 @@ pub(super) fn full(object: &mut Object<'_>, framework: &Framework, offers: &OrdM
         framework.tasks.values().for_each(|task| array.object(|object| tasks::task(object, task)));
     });
     object.array("unreachable_tasks", |array| {
-        framework.unreachable_tasks.values().for_each(|task| array.object(|object| tasks::task(object, task)));
+        framework
+            .unreachable_tasks
+            .values()
+            .for_each(|task| array.object(|object| tasks::task(object, task)));
     });
     object.array("completed_tasks", |array| {
         framework.completed_tasks.iter().for_each(|task| array.object(|object| tasks::task(object, task)));

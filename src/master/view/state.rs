@@ -19,8 +19,9 @@ pub fn state(cluster: &Cluster, flags: &Flags) -> Vec<u8> {
                 array.object(|object| agents::agent(object, agent));
             }
         });
-        // Agents known from the registry that are not back yet: none, while the registry is in memory.
-        object.array("recovered_slaves", |_| {});
+        object.array("recovered_slaves", |array| {
+            cluster.recovered.values().for_each(|info| array.object(|object| agents::info(object, info)));
+        });
         object.array("frameworks", |array| {
             for framework in cluster.frameworks.values() {
                 array.object(|object| frameworks::full(object, framework, &cluster.offers));
@@ -94,17 +95,19 @@ fn settings(object: &mut Object<'_>, flags: &Flags) {
     });
 }
 
-/// What 0.15 counted here and 1.11 in `/metrics/snapshot` only.
+/// What 0.15 counted here and 1.11 in `/metrics/snapshot` only. Tasks that are staging or starting are
+/// counted as they are now: nobody counts how many ever were.
 fn counters(object: &mut Object<'_>, cluster: &Cluster) {
-    let counts = [
-        ("staged_tasks", TaskState::TaskStaging),
-        ("started_tasks", TaskState::TaskStarting),
-        ("finished_tasks", TaskState::TaskFinished),
-        ("failed_tasks", TaskState::TaskFailed),
-        ("killed_tasks", TaskState::TaskKilled),
-        ("lost_tasks", TaskState::TaskLost),
-    ];
-    for (name, state) in counts {
-        object.unsigned(name, cluster.counters.tasks_by_end.get(&state).copied().unwrap_or(0));
+    let tasks = || cluster.frameworks.values().flat_map(|framework| framework.tasks.values());
+    let now = |state| tasks().filter(|task| task.state == state).count() as u64;
+    object.unsigned("staged_tasks", now(TaskState::TaskStaging));
+    object.unsigned("started_tasks", now(TaskState::TaskStarting));
+    for (name, counter) in [
+        ("finished_tasks", "tasks_finished"),
+        ("failed_tasks", "tasks_failed"),
+        ("killed_tasks", "tasks_killed"),
+        ("lost_tasks", "tasks_lost"),
+    ] {
+        object.unsigned(name, cluster.counters.get(counter));
     }
 }

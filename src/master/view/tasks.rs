@@ -8,14 +8,14 @@ use crate::proto::json::text::Object;
 use crate::proto::{ContainerStatus, FrameworkId, NetworkInfo, Spelling, TaskId, TaskState, TaskStatus};
 
 /// By the time of a task's first status; tasks without one come first when ascending, last when descending.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Order {
     Ascending,
     Descending,
 }
 
 /// Which tasks of the list `/tasks` shows.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Page {
     pub limit: usize,
     pub offset: usize,
@@ -48,7 +48,9 @@ pub fn tasks(cluster: &Cluster, page: &Page) -> Vec<u8> {
     }
     let page: Vec<&Task> = tasks.into_iter().skip(page.offset).take(page.limit).collect();
     super::answer(64 + 512 * page.len(), |object| {
-        object.array("tasks", |array| page.iter().for_each(|task| array.object(|object| self::task(object, task))));
+        object.array("tasks", |array| {
+            page.iter().for_each(|task| array.object(|object| self::task(object, task)))
+        });
     })
 }
 

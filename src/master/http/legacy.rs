@@ -1,0 +1,128 @@
+//! The endpoints that are older than the v1 API: reads by path, health, redirect, teardown.
+
+use axum::extract::State;
+use axum::response::{IntoResponse as _, Response};
+use bytes::Bytes;
+use http::Uri;
+use http::header::{CONTENT_TYPE, LOCATION};
+use http::{HeaderValue, StatusCode};
+
+use super::reads::Read;
+use super::{Site, status};
+use crate::flags::json::flags as flags_json;
+use crate::http::error::HttpError;
+use crate::http::json;
+use crate::http::query::Query;
+use crate::master::core::{Event, Operate};
+use crate::master::view::{self, Order, Page};
+
+type Answer = Result<Response, HttpError>;
+
+pub async fn state(State(site): State<Site>, uri: Uri) -> Answer {
+    site.show(Read::State, &Query::of(&uri)).await
+}
+
+pub async fn summary(State(site): State<Site>, uri: Uri) -> Answer {
+    site.show(Read::Summary, &Query::of(&uri)).await
+}
+
+pub async fn slaves(State(site): State<Site>, uri: Uri) -> Answer {
+    let query = Query::of(&uri);
+    site.show(Read::Agents(query.get("slave_id").map(Into::into)), &query).await
+}
+
+pub async fn frameworks(State(site): State<Site>, uri: Uri) -> Answer {
+    let query = Query::of(&uri);
+    site.show(Read::Frameworks(query.get("framework_id").map(Into::into)), &query).await
+}
+
+pub async fn tasks(State(site): State<Site>, uri: Uri) -> Answer {
+    let query = Query::of(&uri);
+    site.show(Read::Tasks(page(&query)?), &query).await
+}
+
+pub async fn roles(State(site): State<Site>, uri: Uri) -> Answer {
+    site.show(Read::Roles, &Query::of(&uri)).await
+}
+
+impl Site {
+    async fn show(&self, read: Read, query: &Query) -> Answer {
+        json::text_answer(self.read(read).await?, query.get("jsonp"))
+    }
+}
+
+fn page(query: &Query) -> Result<Page, HttpError> {
+    let default = Page::default();
+    let count = |name: &str, default: usize| match query.filled(name) {
+        None => Ok(default),
+        Some(text) => text.parse().map_err(|_| {
+            HttpError::bad_request(format!("Failed to parse '{name}': expecting a number of at least zero"))
+        }),
+    };
+    Ok(Page {
+        limit: count("limit", default.limit)?,
+        offset: count("offset", default.offset)?,
+        order: if query.get("order") == Some("asc") { Order::Ascending } else { Order::Descending },
+        framework: query.get("framework_id").map(Into::into),
+        task: query.get("task_id").map(Into::into),
+    })
+}
+
+/// 200 as long as the process serves at all.
+pub async fn health() -> StatusCode {
+    StatusCode::OK
+}
+
+pub async fn version(uri: Uri) -> Answer {
+    json::text_answer(view::version().into(), Query::of(&uri).get("jsonp"))
+}
+
+pub async fn flags(State(site): State<Site>, uri: Uri) -> Answer {
+    json::answer(&flags_json(&site.inner.flags.values), Query::of(&uri).get("jsonp"))
+}
+
+/// To the leader, which without election is this master. Source: `Http::redirect`, http.cpp 1.11: the
+/// location keeps the scheme of the request by naming none.
+pub async fn redirect(State(site): State<Site>) -> Answer {
+    let info = &site.inner.info;
+    let location = format!("//{}:{}", info.hostname.as_deref().unwrap_or_default(), info.port);
+    let value = HeaderValue::from_str(&location)
+        .map_err(|_| HttpError::internal("The leading master's address is not usable"))?;
+    Ok((StatusCode::TEMPORARY_REDIRECT, [(LOCATION, value)]).into_response())
+}
+
+/// `frameworkId=ID` in the body ends a framework and its tasks.
+pub async fn teardown(State(site): State<Site>, body: Bytes) -> Answer {
+    let form = Query::parse(&body);
+    let Some(id) = form.get("frameworkId") else {
+        return Err(HttpError::bad_request("Missing 'frameworkId' query parameter in the request body"));
+    };
+    let operation = Operate::Teardown(id.into());
+    let answer = site.ask(|reply| Event::Operate { reply, operation }).await?;
+    Ok(status(answer).into_response())
+}
+
+/// The page of the master, whole in one file.
+pub async fn page_of_the_master() -> Response {
+    let mut response = Response::new(include_str!("../../../assets/index.html").into());
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pages() {
+        let of = |text: &str| page(&Query::parse(text.as_bytes())).map_err(|error| error.status().as_u16());
+        assert_eq!(of(""), Ok(Page::default()));
+        assert_eq!(
+            of("limit=5&offset=2&order=asc&task_id=t").map(|page| (page.limit, page.offset)),
+            Ok((5, 2))
+        );
+        for bad in ["limit=-1", "offset=x", "offset=99999999999999999999999"] {
+            assert_eq!(of(bad), Err(400), "{bad}");
+        }
+    }
+}

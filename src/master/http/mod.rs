@@ -1,0 +1,93 @@
+//! The master over HTTP: each request becomes an event or a read, and its answer a response.
+//!
+//! `routes` is the table. Reads go through `reads`, which renders a snapshot away from the core; changes go
+//! through `scheduler`, `operator` and `legacy` and are decided by the core alone. Start reading at `routes.rs`.
+//!
+//! Absent on purpose: what an answer says (`view`, `core`), and sockets (`process::server`).
+
+mod legacy;
+mod operator;
+mod reads;
+mod routes;
+mod scheduler;
+
+use std::sync::Arc;
+
+use http::StatusCode;
+use tokio::sync::Semaphore;
+
+use super::core::{Answer, Event, ReplyId};
+use super::flags::Flags;
+use super::run::{Core, Ended};
+use crate::http::error::HttpError;
+use crate::proto::MasterInfo;
+
+pub use routes::bind;
+
+/// Calls that may be with the core at once; further ones wait for their turn, with their bodies.
+const CALLS: usize = 1024;
+
+/// Bodies above this many bytes are parsed off the async threads.
+const LARGE_BODY: usize = 64 << 10;
+
+/// Large bodies parsed at once: parsing is all CPU, and the core needs some too.
+const PARSES: usize = 2;
+
+/// What every handler has at hand. Cheap to clone.
+#[derive(Clone)]
+pub struct Site {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    core: Core,
+    flags: Arc<Flags>,
+    info: Arc<MasterInfo>,
+    reads: reads::Reads,
+    calls: Semaphore,
+    parses: Semaphore,
+}
+
+impl Site {
+    pub fn new(core: Core, flags: Arc<Flags>, info: Arc<MasterInfo>) -> Site {
+        let reads = reads::Reads::default();
+        let (calls, parses) = (Semaphore::new(CALLS), Semaphore::new(PARSES));
+        Site { inner: Arc::new(Inner { core, flags, info, reads, calls, parses }) }
+    }
+
+    /// Has the core decide on a call.
+    async fn ask(&self, event: impl FnOnce(ReplyId) -> Event) -> Result<Answer, HttpError> {
+        let _turn = self.inner.calls.acquire().await;
+        self.inner.core.ask(event).await.map_err(ended)
+    }
+
+    /// Parses a body, aside if it is large.
+    async fn parse<T: Send + 'static>(
+        &self,
+        size: usize,
+        parse: impl FnOnce() -> Result<T, HttpError> + Send + 'static,
+    ) -> Result<T, HttpError> {
+        if size <= LARGE_BODY {
+            return parse();
+        }
+        let _turn = self.inner.parses.acquire().await;
+        crate::files::handlers::blocking(parse).await
+    }
+}
+
+fn ended(ended: Ended) -> HttpError {
+    HttpError::service_unavailable(ended.to_string())
+}
+
+/// What a client is told, as status and text. `Subscribed` has a body of its own.
+fn status(answer: Answer) -> (StatusCode, String) {
+    match answer {
+        Answer::Subscribed | Answer::Ok => (StatusCode::OK, String::new()),
+        Answer::Accepted => (StatusCode::ACCEPTED, String::new()),
+        Answer::BadRequest(text) => (StatusCode::BAD_REQUEST, text),
+        Answer::Forbidden(text) => (StatusCode::FORBIDDEN, text),
+        Answer::NotFound(text) => (StatusCode::NOT_FOUND, text),
+        Answer::NotImplemented(text) => (StatusCode::NOT_IMPLEMENTED, text),
+        Answer::Unavailable(text) => (StatusCode::SERVICE_UNAVAILABLE, text),
+    }
+}

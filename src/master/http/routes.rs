@@ -1,0 +1,152 @@
+//! The table of the master's endpoints.
+
+use axum::routing::any;
+
+use super::{Site, legacy, operator, scheduler};
+use crate::http::route::{Endpoint, Routes};
+
+const READ: Endpoint = Endpoint { json: true, authentication: true, ..Endpoint::DEFAULT };
+
+const STATE: Endpoint = Endpoint {
+    path: "/state",
+    tldr: "Information about state of master.",
+    description: &[
+        "Shows the master, its flags, every agent, and every framework with its tasks, offers and executors.",
+        "It may be large; `/state-summary` has counts in place of tasks.",
+    ],
+    ..READ
+};
+
+const SUMMARY: Endpoint = Endpoint {
+    path: "/state-summary",
+    tldr: "Summary of agents, tasks, and registered frameworks in cluster.",
+    description: &["Shows agents and frameworks with how many tasks are in which state."],
+    ..READ
+};
+
+const SLAVES: Endpoint = Endpoint {
+    path: "/slaves",
+    tldr: "Information about agents.",
+    description: &[
+        "Shows the agents that are registered, with their resources also in full.",
+        "",
+        "Query parameters:",
+        "",
+        ">        slave_id=VALUE       Only this agent.",
+    ],
+    ..READ
+};
+
+const FRAMEWORKS: Endpoint = Endpoint {
+    path: "/frameworks",
+    tldr: "Exposes the frameworks info.",
+    description: &[
+        "Shows the frameworks that are there, and completed ones.",
+        "",
+        "Query parameters:",
+        "",
+        ">        framework_id=VALUE   Only this framework.",
+    ],
+    ..READ
+};
+
+const TASKS: Endpoint = Endpoint {
+    path: "/tasks",
+    tldr: "Lists tasks from all active frameworks.",
+    description: &[
+        "Lists tasks that run, are unreachable or have ended, by the time of their first status.",
+        "",
+        "Query parameters:",
+        "",
+        ">        framework_id=VALUE   Only tasks of this framework.",
+        ">        limit=VALUE          At most so many tasks (100 if not said).",
+        ">        offset=VALUE         Begins behind so many tasks.",
+        ">        order=(asc|desc)     Oldest or newest first (desc if not said).",
+        ">        task_id=VALUE        Only tasks of this id.",
+    ],
+    ..READ
+};
+
+const ROLES: Endpoint = Endpoint {
+    path: "/roles",
+    tldr: "Information about roles.",
+    description: &[
+        "Shows each role's weight, what it holds, is offered and has reserved, and its frameworks.",
+    ],
+    ..READ
+};
+
+const FLAGS: Endpoint = Endpoint { path: "/flags", tldr: "Exposes the master's flag configuration.", ..READ };
+
+const HEALTH: Endpoint = Endpoint {
+    path: "/health",
+    tldr: "Health check of the Master.",
+    description: &["Returns 200 OK as long as the master serves requests."],
+    ..Endpoint::DEFAULT
+};
+
+const REDIRECT: Endpoint = Endpoint {
+    path: "/redirect",
+    tldr: "Redirects to the leading Master.",
+    description: &["Returns 307 Temporary Redirect with the leading master's address."],
+    ..Endpoint::DEFAULT
+};
+
+const TEARDOWN: Endpoint = Endpoint {
+    path: "/teardown",
+    methods: &["POST"],
+    tldr: "Tears down a running framework by shutting down all tasks/executors and removing the framework.",
+    description: &["Please provide a \"frameworkId\" value designating the running framework to tear down."],
+    authentication: true,
+    ..Endpoint::DEFAULT
+};
+
+const OPERATOR: Endpoint = Endpoint {
+    path: "/api/v1",
+    methods: &["POST"],
+    tldr: "Endpoint for API calls against the master.",
+    description: &[
+        "Takes calls of the operator API in JSON or protobuf.",
+        "There are GET_HEALTH, GET_VERSION and GET_FLAGS; the others are still to come and answer 501.",
+    ],
+    authentication: true,
+    ..Endpoint::DEFAULT
+};
+
+const SCHEDULER: Endpoint = Endpoint {
+    path: "/api/v1/scheduler",
+    methods: &["POST"],
+    tldr: "Endpoint for schedulers to make calls against the master.",
+    description: &[
+        "Takes calls of the scheduler API in JSON or protobuf. SUBSCRIBE answers with a stream of events",
+        "in RecordIO; every other call needs its `Mesos-Stream-Id`.",
+    ],
+    authentication: true,
+    ..Endpoint::DEFAULT
+};
+
+const VERSION: Endpoint = Endpoint { path: "/", tldr: "Provides version information.", ..Endpoint::DEFAULT };
+
+const PAGE: Endpoint = Endpoint { path: "/", tldr: "The web UI.", ..Endpoint::DEFAULT };
+
+/// The process that all of them belong to, and that unknown paths are tried below.
+const MASTER: &str = "master";
+
+/// Binds every row.
+pub fn bind(routes: &mut Routes, site: &Site) {
+    routes.delegate(MASTER);
+    routes.add(MASTER, &STATE, any(legacy::state).with_state(site.clone()));
+    routes.add(MASTER, &SUMMARY, any(legacy::summary).with_state(site.clone()));
+    routes.add(MASTER, &SLAVES, any(legacy::slaves).with_state(site.clone()));
+    routes.add(MASTER, &FRAMEWORKS, any(legacy::frameworks).with_state(site.clone()));
+    routes.add(MASTER, &TASKS, any(legacy::tasks).with_state(site.clone()));
+    routes.add(MASTER, &ROLES, any(legacy::roles).with_state(site.clone()));
+    routes.add(MASTER, &FLAGS, any(legacy::flags).with_state(site.clone()));
+    routes.add(MASTER, &HEALTH, any(legacy::health));
+    routes.add(MASTER, &REDIRECT, any(legacy::redirect).with_state(site.clone()));
+    routes.add(MASTER, &TEARDOWN, any(legacy::teardown).with_state(site.clone()));
+    routes.add(MASTER, &OPERATOR, any(operator::operator).with_state(site.clone()));
+    routes.add(MASTER, &SCHEDULER, any(scheduler::scheduler).with_state(site.clone()));
+    routes.add(MASTER, &PAGE, any(legacy::page_of_the_master));
+    routes.add("version", &VERSION, any(legacy::version));
+}

@@ -1,0 +1,236 @@
+//! Puts a master together: listener, core's loop, allocator's thread, endpoints.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+use tracing::{debug, info, warn};
+
+use super::core::{Event, State};
+use super::flags::Flags;
+use super::http::{self, Site};
+use super::run::{self, Core, Shell};
+use super::{allocator, metrics};
+use crate::base::build;
+use crate::base::upid::Upid;
+use crate::files::{self, Files};
+use crate::flags;
+use crate::http::route::Routes;
+use crate::logging::{Log, toggle};
+use crate::metrics::{Metrics, Snapshot};
+use crate::process::clock::Clock;
+use crate::process::host::{self, Advertised};
+use crate::process::link::Links;
+use crate::process::server::{self, IncomingMessage, Limits, Processes};
+use crate::process::{help, system};
+use crate::proto::domain_info::FaultDomain;
+use crate::proto::domain_info::fault_domain::{RegionInfo, ZoneInfo};
+use crate::proto::master_info::{Capability, capability};
+use crate::proto::{Address, DomainInfo, MasterInfo, Message};
+use crate::registry::store::Memory;
+
+/// How often `--whitelist` is read. Source: `WHITELIST_WATCH_INTERVAL`, 1.11.
+const WHITELIST_INTERVAL: Duration = Duration::from_secs(5);
+
+/// The largest whitelist that is read: ten million names.
+const WHITELIST_LIMIT: u64 = 256 << 20;
+
+/// The id of the master's process, and the name before the number of those that agents' pongs go to.
+const MASTER: &str = "master";
+const OBSERVER: &str = "slave-observer";
+
+/// Why a master could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error("listening on {address}")]
+    Bind { address: SocketAddr, source: io::Error },
+    #[error(transparent)]
+    Flags(#[from] flags::Error),
+    #[error("starting a thread")]
+    Thread(#[source] io::Error),
+    #[error("reading the whitelist {path}")]
+    Whitelist { path: PathBuf, source: io::Error },
+}
+
+/// A master that serves.
+pub struct Running {
+    /// As others reach it.
+    pub address: SocketAddr,
+    /// Why the master has to end, once it has.
+    pub ended: oneshot::Receiver<String>,
+    /// Where it listens.
+    pub listening: SocketAddr,
+}
+
+/// Starts a master; it serves until the process ends. Must be called inside a tokio runtime.
+pub async fn start(flags: Flags, log: &Log) -> Result<Running, StartError> {
+    for warning in flags.values.warnings() {
+        warn!("{warning}");
+    }
+    let flags = Arc::new(flags);
+    let options = allocator::options(&flags)?;
+    let wanted = host::bind_address(&flags.address);
+    let bind = |source| StartError::Bind { address: wanted, source };
+    let listener = server::bind(wanted).map_err(bind)?;
+    let listening = listener.local_addr().map_err(bind)?;
+    let address_flags = flags.address.clone();
+    let advertised = tokio::task::spawn_blocking(move || Advertised::new(&address_flags, listening.port()));
+    let advertised = advertised.await.map_err(|error| StartError::Thread(io::Error::other(error)))?;
+
+    let info = Arc::new(master_info(&flags, &advertised));
+    let clock = Clock::new();
+    let (core, inbox) = run::channel();
+    let calls = allocator::start(options, clock, core.clone()).map_err(StartError::Thread)?;
+    let (links, mut exits) = Links::new();
+    let pid = Upid::new(MASTER, advertised.address);
+    let shell = Shell { clock, links, calls, store: Box::new(Memory::default()), pid };
+    let started = clock.now();
+    let (state_flags, state_info) = (flags.clone(), MasterInfo::clone(&info));
+    let whitelist = flags.whitelist.as_deref().map(read_whitelist).transpose();
+    let whitelist = whitelist.map_err(|source| StartError::Whitelist {
+        path: flags.whitelist.clone().unwrap_or_default(),
+        source,
+    })?;
+    // Before anything else, so that nobody is offered what is not on it.
+    if let Some(hosts) = &whitelist {
+        core.tell(Event::Whitelist(Some(hosts.clone())));
+    }
+    let make = move |registry: &_, now, out: &mut _| {
+        State::new(state_flags, state_info, registry, started, now, out)
+    };
+    let ended = run::start(inbox, shell, make).map_err(StartError::Thread)?;
+
+    let exited = core.clone();
+    tokio::spawn(async move {
+        while let Some(exit) = exits.recv().await {
+            exited.tell(Event::Exited(exit.address));
+        }
+    });
+    if let (Some(path), Some(hosts)) = (flags.whitelist.clone(), whitelist) {
+        tokio::spawn(watch_whitelist(path, hosts, core.clone()));
+    }
+
+    let processes = Processes::default();
+    let inbox = inbox_of(core.clone());
+    processes.add(MASTER, inbox.clone());
+    processes.add_family(OBSERVER, inbox);
+    let site = Site::new(core.clone(), flags.clone(), info.clone());
+    let routes = routes(&site, &core, clock, log);
+    tokio::spawn(server::serve(listener, processes, routes, Limits::default()));
+    info!(id = info.id, pid = info.pid, %listening, hostname = info.hostname, "master serves");
+    Ok(Running { address: advertised.address, ended, listening })
+}
+
+/// What schedulers and agents are told of this master. Source: the constructor of `Master`, master.cpp 1.11.
+fn master_info(flags: &Flags, advertised: &Advertised) -> MasterInfo {
+    let ip = match advertised.address.ip() {
+        std::net::IpAddr::V4(ip) => ip,
+        std::net::IpAddr::V6(_) => std::net::Ipv4Addr::LOCALHOST,
+    };
+    let port = advertised.address.port();
+    let domain = flags.domain.as_ref().map(|domain| DomainInfo {
+        fault_domain: Some(FaultDomain {
+            region: RegionInfo { name: domain.region.clone() },
+            zone: ZoneInfo { name: domain.zone.clone() },
+        }),
+    });
+    MasterInfo {
+        id: uuid::Uuid::new_v4().to_string(),
+        // Network order, read as a little-endian number.
+        ip: u32::from_le_bytes(ip.octets()),
+        port: u32::from(port),
+        pid: Some(Upid::new(MASTER, advertised.address).to_string()),
+        hostname: Some(advertised.hostname.clone()),
+        version: Some(build::VERSION.to_owned()),
+        address: Some(Address {
+            hostname: Some(advertised.hostname.clone()),
+            ip: Some(ip.to_string()),
+            port: i32::from(port),
+        }),
+        domain,
+        // Draining and the quotas of 1.9 are still to come.
+        capabilities: vec![Capability { r#type: Some(capability::Type::AgentUpdate as i32) }],
+    }
+}
+
+fn routes(site: &Site, core: &Core, clock: Clock, log: &Log) -> Routes {
+    let mut routes = Routes::new();
+    http::bind(&mut routes, site);
+    let files = Files::default();
+    if let Some(path) = log.shown_file()
+        && let Err(error) = files.attach(path, "/master/log")
+    {
+        warn!(%error, "the log is not shown over HTTP");
+    }
+    files::handlers::bind(&mut routes, &files);
+    toggle::bind(&mut routes, log);
+    let numbers = Metrics::default();
+    let (core, started) = (core.clone(), clock.now());
+    numbers.ask(move || {
+        let core = core.clone();
+        async move {
+            match core.snapshot().await {
+                Ok(snapshot) => {
+                    let uptime = clock.now().since(started).as_secs_f64();
+                    metrics::values(&snapshot.cluster, uptime, core.queued())
+                }
+                // The process is about to end.
+                Err(_) => Snapshot::new(),
+            }
+        }
+    });
+    numbers.bind(&mut routes);
+    system::bind(&mut routes, &numbers);
+    help::bind(&mut routes);
+    routes
+}
+
+/// Decodes messages in the order sent, in their connection's task, and queues them for the core.
+fn inbox_of(core: Core) -> impl Fn(IncomingMessage) + Clone + Send + Sync + 'static {
+    move |incoming: IncomingMessage| {
+        let IncomingMessage { receiver, name, from, peer, body, charge } = incoming;
+        let Some(from) = from else {
+            debug!(%peer, name, "dropped a message whose sender is no id@ip:port");
+            return;
+        };
+        match Message::decode(&name, &body) {
+            Ok(message) => {
+                let event = Event::Message { from, peer, to: receiver.into(), message: Box::new(message) };
+                core.tell_charged(event, charge);
+            }
+            Err(error) => warn!(%peer, %from, name, %error, "dropped a message"),
+        }
+    }
+}
+
+/// One hostname a line.
+fn read_whitelist(path: &Path) -> io::Result<BTreeSet<String>> {
+    use std::io::Read as _;
+    let mut text = String::new();
+    std::fs::File::open(path)?.take(WHITELIST_LIMIT).read_to_string(&mut text)?;
+    let names = text.lines().map(str::trim).filter(|name| !name.is_empty());
+    Ok(names.map(str::to_owned).collect())
+}
+
+/// Tells the core when the whitelist has changed. One that cannot be read stays as it was.
+async fn watch_whitelist(path: PathBuf, mut known: BTreeSet<String>, core: Core) {
+    loop {
+        tokio::time::sleep(WHITELIST_INTERVAL).await;
+        let path = path.clone();
+        let shown = path.display().to_string();
+        match tokio::task::spawn_blocking(move || read_whitelist(&path)).await {
+            Ok(Ok(hosts)) if hosts != known => {
+                info!(hosts = hosts.len(), "whitelist changed");
+                known.clone_from(&hosts);
+                core.tell(Event::Whitelist(Some(hosts)));
+            }
+            Ok(Ok(_)) => {}
+            Ok(Err(error)) => warn!(path = shown, %error, "failed to read the whitelist"),
+            Err(error) => warn!(path = shown, %error, "failed to read the whitelist"),
+        }
+    }
+}
