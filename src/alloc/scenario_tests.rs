@@ -409,6 +409,7 @@ macro_rules! scenarios {
 }
 
 scenarios! {
+    abilities_gained
     drf_paper
     excluded_names
     fair_turns
