@@ -8,7 +8,7 @@ mod agents;
 mod books;
 mod drivers;
 mod frameworks;
-mod invariants;
+pub mod invariants;
 mod liveness;
 mod offers;
 mod reconcile;

@@ -1,3 +1,7 @@
 //! One small case per decision of the core.
 
+mod agents;
 mod flow;
+mod frameworks;
+mod launching;
+mod returning;
