@@ -1,11 +1,20 @@
 //! The agent: runs executors for frameworks on one machine and tells the master of them.
 //!
 //! `core` decides, `updates` keeps status updates until they are acknowledged, `containerizer` and `fetcher`
-//! run executors, `view` answers reads, `http` and `run` do the I/O.
+//! run executors, `view` answers reads, `http` and `run` do the I/O. Start reading at `start.rs`, which puts
+//! it together, then `run.rs`, then `core/mod.rs`.
 
 pub mod containerizer;
 pub mod core;
+pub mod detect;
 pub mod fetcher;
 pub mod flags;
+pub mod http;
+pub mod metrics;
 pub mod paths;
+pub mod run;
+pub mod sandboxes;
+pub mod start;
+pub mod streams;
 pub mod updates;
+pub mod view;

@@ -31,6 +31,7 @@ pub mod host;
 pub mod link;
 pub mod server;
 pub mod system;
+pub mod version;
 
 #[cfg(test)]
 mod tests;

@@ -28,6 +28,7 @@ use crate::base::time::Time;
 use crate::base::upid::Upid;
 use crate::proto::message::Message;
 use crate::proto::{ContainerId, FrameworkId, TaskId, executor};
+pub use registration::CAPABILITIES;
 pub use state::State;
 
 /// An executor's event stream over HTTP; the shell makes it up.

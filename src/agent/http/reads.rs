@@ -1,0 +1,53 @@
+//! Reads: rendered from a snapshot, aside from the core and the async threads.
+
+use axum::extract::State;
+use axum::response::Response;
+use http::{StatusCode, Uri};
+
+use super::{Site, ended};
+use crate::agent::core::state::Node;
+use crate::agent::view::{self, Usage};
+use crate::flags::json::flags as flags_json;
+use crate::http::error::HttpError;
+use crate::http::json;
+use crate::http::query::Query;
+
+type Answer = Result<Response, HttpError>;
+
+pub async fn state(State(site): State<Site>, uri: Uri) -> Answer {
+    let node = site.node().await?;
+    let flags = site.inner.flags.clone();
+    let bytes = site.aside(move || Ok(view::state(&node, &flags))).await?;
+    json::text_answer(bytes.into(), Query::of(&uri).get("jsonp"))
+}
+
+pub async fn flags(State(site): State<Site>, uri: Uri) -> Answer {
+    json::answer(&flags_json(&site.inner.flags.values), Query::of(&uri).get("jsonp"))
+}
+
+/// 200 as long as the process serves at all.
+pub async fn health() -> StatusCode {
+    StatusCode::OK
+}
+
+pub async fn containers(State(site): State<Site>, uri: Uri) -> Answer {
+    site.measured(&uri, view::containers).await
+}
+
+pub async fn statistics(State(site): State<Site>, uri: Uri) -> Answer {
+    site.measured(&uri, view::statistics).await
+}
+
+impl Site {
+    async fn node(&self) -> Result<Node, HttpError> {
+        self.inner.core.snapshot().await.map_err(ended)
+    }
+
+    async fn measured(&self, uri: &Uri, render: fn(&Node, &Usage) -> Vec<u8>) -> Answer {
+        let node = self.node().await?;
+        let _turn = self.inner.workers.acquire().await;
+        let usage = self.inner.containerizer.usage(view::running(&node)).await;
+        let bytes = render(&node, &usage.into_iter().collect());
+        json::text_answer(bytes.into(), Query::of(uri).get("jsonp"))
+    }
+}

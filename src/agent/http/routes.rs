@@ -1,0 +1,75 @@
+//! The table of the agent's endpoints.
+
+use axum::routing::any;
+
+use super::{Site, executor, operator, reads};
+use crate::http::route::{Endpoint, Routes};
+
+const READ: Endpoint = Endpoint { json: true, authentication: true, ..Endpoint::DEFAULT };
+
+const STATE: Endpoint = Endpoint {
+    path: "/state",
+    tldr: "Information about state of the Agent.",
+    description: &[
+        "Shows the agent, its flags and resources, and every framework with its executors and their tasks.",
+    ],
+    ..READ
+};
+
+const FLAGS: Endpoint = Endpoint { path: "/flags", tldr: "Exposes the agent's flag configuration.", ..READ };
+
+const HEALTH: Endpoint = Endpoint {
+    path: "/health",
+    tldr: "Health check of the Agent.",
+    description: &["Returns 200 OK as long as the agent serves requests."],
+    ..Endpoint::DEFAULT
+};
+
+const CONTAINERS: Endpoint = Endpoint {
+    path: "/containers",
+    tldr: "Retrieve container status and usage information.",
+    description: &["Shows the containers of executors that run."],
+    ..READ
+};
+
+const STATISTICS: Endpoint = Endpoint {
+    path: "/monitor/statistics",
+    tldr: "Retrieve resource monitoring information.",
+    description: &["Shows what every executor that runs uses, as it is now."],
+    ..READ
+};
+
+const OPERATOR: Endpoint = Endpoint {
+    path: "/api/v1",
+    methods: &["POST"],
+    tldr: "Endpoint for API calls against the agent.",
+    description: &[
+        "Takes calls of the operator API in JSON or protobuf.",
+        "There are GET_HEALTH, GET_VERSION and GET_FLAGS; the others are still to come and answer 501.",
+    ],
+    authentication: true,
+    ..Endpoint::DEFAULT
+};
+
+const EXECUTOR: Endpoint = Endpoint {
+    path: "/api/v1/executor",
+    methods: &["POST"],
+    tldr: "Endpoint for the Executor HTTP API.",
+    description: &[
+        "Takes calls of the executor API in JSON or protobuf. SUBSCRIBE answers with a stream of events",
+        "in RecordIO, every other call with 202.",
+    ],
+    authentication: true,
+    ..Endpoint::DEFAULT
+};
+
+/// Binds every row below the agent's process, `slave(1)` for the first.
+pub fn bind(routes: &mut Routes, process: &str, site: &Site) {
+    routes.add(process, &STATE, any(reads::state).with_state(site.clone()));
+    routes.add(process, &FLAGS, any(reads::flags).with_state(site.clone()));
+    routes.add(process, &HEALTH, any(reads::health));
+    routes.add(process, &CONTAINERS, any(reads::containers).with_state(site.clone()));
+    routes.add(process, &STATISTICS, any(reads::statistics).with_state(site.clone()));
+    routes.add(process, &OPERATOR, any(operator::operator).with_state(site.clone()));
+    routes.add(process, &EXECUTOR, any(executor::executor).with_state(site.clone()));
+}

@@ -1,0 +1,81 @@
+//! The agent's numbers in `/metrics/snapshot`, under Mesos' names.
+//!
+//! They follow from a snapshot of the agent; nothing is counted here. Source: slave/metrics.cpp 1.11.
+
+use super::core::state::{ExecutorPhase, Node, Phase};
+use super::view;
+use crate::metrics::Snapshot;
+use crate::proto::TaskState;
+use crate::resources::{Resources, scalar};
+
+/// Scalars that have a total, a used and a percent.
+const RESOURCES: [&str; 4] = ["cpus", "gpus", "mem", "disk"];
+
+/// Everything at once. `uptime` is in seconds, `queued` are the events that wait for the core.
+pub fn values(node: &Node, uptime: f64, queued: i64) -> Snapshot {
+    let mut values = Snapshot::new();
+    let mut set = |name: &str, value: f64| {
+        values.insert(format!("slave/{name}"), value);
+    };
+    let counters = &node.counters;
+    set("uptime_secs", uptime);
+    set("registered", if node.phase == Phase::Running { 1.0 } else { 0.0 });
+    set("recovery_errors", 0.0);
+    set("event_queue_messages", queued as f64);
+    set("frameworks_active", node.frameworks.len() as f64);
+    let ended = |state| counters.tasks_by_end.get(&state).copied().unwrap_or(0) as f64;
+    set("tasks_finished", ended(TaskState::TaskFinished));
+    set("tasks_failed", ended(TaskState::TaskFailed));
+    set("tasks_killed", ended(TaskState::TaskKilled));
+    set("tasks_lost", ended(TaskState::TaskLost));
+    set("tasks_gone", ended(TaskState::TaskGone));
+    set("executors_terminated", counters.executors_terminated as f64);
+    set("executors_preempted", 0.0);
+    set("valid_status_updates", counters.valid_status_updates as f64);
+    set("invalid_status_updates", counters.invalid_status_updates as f64);
+    set("valid_framework_messages", counters.valid_framework_messages as f64);
+    set("invalid_framework_messages", counters.invalid_framework_messages as f64);
+    set("container_launch_errors", counters.container_launch_errors as f64);
+    present(node, &mut set);
+    resources(node, &mut set);
+    values
+}
+
+/// Tasks and executors that are here.
+fn present(node: &Node, set: &mut impl FnMut(&str, f64)) {
+    let executors = || node.frameworks.values().flat_map(|framework| framework.executors.values());
+    let launched = || executors().flat_map(|executor| executor.launched_tasks.values());
+    let in_state = |state: TaskState| launched().filter(|task| task.state == state as i32).count() as f64;
+    let queued: usize = executors().map(|executor| executor.queued_tasks.len()).sum();
+    set("tasks_staging", queued as f64 + in_state(TaskState::TaskStaging));
+    set("tasks_starting", in_state(TaskState::TaskStarting));
+    set("tasks_running", in_state(TaskState::TaskRunning));
+    set("tasks_killing", in_state(TaskState::TaskKilling));
+    let in_phase = |phase| executors().filter(|executor| executor.phase == phase).count() as f64;
+    set("executors_registering", in_phase(ExecutorPhase::Registering));
+    set("executors_running", in_phase(ExecutorPhase::Running));
+    set("executors_terminating", in_phase(ExecutorPhase::Terminating));
+}
+
+fn resources(node: &Node, set: &mut impl FnMut(&str, f64)) {
+    // Checked when the agent started.
+    let total = Resources::from_protos(&node.info.resources).unwrap_or_default();
+    let mut used = Resources::default();
+    for framework in node.frameworks.values() {
+        for executor in framework.executors.values() {
+            used.add(&view::allocated(executor));
+        }
+    }
+    for (infix, total, used) in [
+        ("", total.non_revocable(), used.non_revocable()),
+        ("_revocable", total.revocable(), used.revocable()),
+    ] {
+        for name in RESOURCES {
+            let (total, used) = (total.scalar(name).unwrap_or(0), used.scalar(name).unwrap_or(0));
+            let percent = if total > 0 { used as f64 / total as f64 } else { 0.0 };
+            set(&format!("{name}{infix}_total"), scalar::to_f64(total));
+            set(&format!("{name}{infix}_used"), scalar::to_f64(used));
+            set(&format!("{name}{infix}_percent"), percent);
+        }
+    }
+}

@@ -1,0 +1,218 @@
+//! Puts an agent together: listener, core's loop, containers, endpoints.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a shell: makes the work_dir, reads the environment, starts tasks"
+)]
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tokio::sync::{mpsc, oneshot};
+use tracing::{debug, info, warn};
+
+use super::containerizer::Report;
+use super::containerizer::mesos::{Containerizer, Settings};
+use super::core::state::Config;
+use super::core::{Event, State};
+use super::detect::{self, Detector};
+use super::flags::Flags;
+use super::http::{self, Site};
+use super::run::{self, Core, Shell};
+use super::sandboxes::Sandboxes;
+use super::{metrics, paths};
+use crate::base::upid::Upid;
+use crate::files::{self, Files};
+use crate::http::route::Routes;
+use crate::logging::{Log, toggle};
+use crate::metrics::{Metrics, Snapshot};
+use crate::process::clock::Clock;
+use crate::process::host::{self, Advertised};
+use crate::process::link::Links;
+use crate::process::server::{self, IncomingMessage, Limits, Processes};
+use crate::process::{help, system, version};
+use crate::proto::Message;
+use crate::resources::Invalid;
+
+/// Why an agent could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error("listening on {address}")]
+    Bind { address: SocketAddr, source: io::Error },
+    #[error("making the work_dir {path}")]
+    WorkDir { path: PathBuf, source: io::Error },
+    #[error("finding the own binary")]
+    Binary(#[source] io::Error),
+    #[error("failed to determine the agent's resources and attributes")]
+    Resources(#[from] Invalid),
+    #[error("starting a thread")]
+    Thread(#[source] io::Error),
+}
+
+/// An agent that serves.
+pub struct Running {
+    /// As others reach it.
+    pub address: SocketAddr,
+    /// Why the agent has to end, once it has.
+    pub ended: oneshot::Receiver<String>,
+    /// Where it listens.
+    pub listening: SocketAddr,
+    pub leaver: Leaver,
+}
+
+/// Takes the agent out of its cluster.
+pub struct Leaver {
+    core: Core,
+}
+
+impl Leaver {
+    /// The agent leaves the cluster for good: it unregisters, ends its executors, and then itself.
+    pub fn leave(&self, why: &str) {
+        self.core.tell(Event::Shutdown(why.to_owned()));
+    }
+}
+
+/// Starts an agent; it serves until the process ends. `number` tells apart the agents of one process: the
+/// first is `slave(1)`. Must be called inside a tokio runtime.
+pub async fn start(flags: Flags, number: usize, log: &Log) -> Result<Running, StartError> {
+    for warning in flags.values.warnings() {
+        warn!("{warning}");
+    }
+    let flags = Arc::new(flags);
+    let wanted = host::bind_address(&flags.address);
+    let bind = |source| StartError::Bind { address: wanted, source };
+    let listener = server::bind(wanted).map_err(bind)?;
+    let listening = listener.local_addr().map_err(bind)?;
+    let address_flags = flags.address.clone();
+    let advertised = tokio::task::spawn_blocking(move || Advertised::new(&address_flags, listening.port()));
+    let advertised = advertised.await.map_err(|error| StartError::Thread(io::Error::other(error)))?;
+
+    let work_dir = || flags.work_dir.clone();
+    std::fs::create_dir_all(&flags.work_dir)
+        .map_err(|source| StartError::WorkDir { path: work_dir(), source })?;
+    let binary = std::env::current_exe().map_err(StartError::Binary)?;
+    let agent = detect::agent_info(&flags, &advertised.hostname, advertised.address.port())?;
+    let process = format!("slave({number})");
+    let pid = Upid::new(&process, advertised.address);
+
+    let clock = Clock::new();
+    let (containerizer, reports) = Containerizer::new(Settings {
+        program: binary.clone(),
+        frameworks_home: flags.frameworks_home.clone(),
+        fetcher_stall_timeout: flags.values.duration("fetcher_stall_timeout"),
+    });
+    let files = Files::default();
+    let sandboxes = Sandboxes::new(files.clone());
+    let (links, mut exits) = Links::new();
+    let (core, inbox) = run::channel();
+    let shell = Shell {
+        clock,
+        links,
+        containerizer: containerizer.clone(),
+        sandboxes: sandboxes.clone(),
+        detector: Detector::new(flags.master.clone()),
+        pid: pid.clone(),
+    };
+    let state = State::new(config(&flags, pid.clone(), binary), agent, clock.now(), rand::random());
+    let ended = run::start(inbox, shell, state).map_err(StartError::Thread)?;
+
+    tokio::spawn(forward_reports(reports, sandboxes, core.clone()));
+    let exited = core.clone();
+    tokio::spawn(async move {
+        while let Some(exit) = exits.recv().await {
+            exited.tell(Event::Exited(exit.address));
+        }
+    });
+
+    let processes = Processes::default();
+    processes.add(&process, inbox_of(core.clone()));
+    let site = Site::new(core.clone(), flags.clone(), containerizer);
+    let routes = routes(&process, &site, &core, &files, clock, log);
+    tokio::spawn(server::serve(listener, processes, routes, Limits::default()));
+    info!(%pid, %listening, hostname = advertised.hostname, "agent serves");
+    Ok(Running { address: advertised.address, ended, listening, leaver: Leaver { core } })
+}
+
+fn config(flags: &Flags, pid: Upid, binary: PathBuf) -> Config {
+    let mut executor_environment = flags.executor_environment_variables.clone().unwrap_or_default();
+    // Where names cannot be looked up, an executor on libprocess needs to be told its address.
+    if let Ok(ip) = std::env::var("LIBPROCESS_IP") {
+        executor_environment.entry("LIBPROCESS_IP".to_owned()).or_insert(ip);
+    }
+    Config {
+        pid,
+        work_dir: flags.work_dir.clone(),
+        binary,
+        launcher_dir: flags.values.text("launcher_dir").unwrap_or_default(),
+        switch_user: flags.switch_user,
+        registration_backoff: flags.registration_backoff_factor,
+        executor_registration_timeout: flags.executor_registration_timeout,
+        executor_reregistration_timeout: flags.executor_reregistration_timeout,
+        executor_shutdown_grace_period: flags.executor_shutdown_grace_period,
+        recovery_timeout: flags.recovery_timeout,
+        executor_environment,
+        max_completed_executors_per_framework: usize::try_from(flags.max_completed_executors_per_framework)
+            .unwrap_or(usize::MAX),
+    }
+}
+
+/// Shows a sandbox before the core hears that it is there.
+async fn forward_reports(mut reports: mpsc::UnboundedReceiver<Report>, sandboxes: Sandboxes, core: Core) {
+    while let Some(report) = reports.recv().await {
+        let (sandboxes, core) = (sandboxes.clone(), core.clone());
+        let heard = tokio::task::spawn_blocking(move || {
+            sandboxes.heard(&report);
+            core.tell(Event::Report(report));
+        });
+        // One after the other: the order of a container's reports counts.
+        let _ = heard.await;
+    }
+}
+
+fn routes(process: &str, site: &Site, core: &Core, files: &Files, clock: Clock, log: &Log) -> Routes {
+    let mut routes = Routes::new();
+    routes.delegate(process);
+    http::bind(&mut routes, process, site);
+    if let Some(path) = log.shown_file()
+        && let Err(error) = files.attach(path, paths::VIRTUAL_LOG)
+    {
+        warn!(%error, "the log is not shown over HTTP");
+    }
+    files::handlers::bind(&mut routes, files);
+    toggle::bind(&mut routes, log);
+    let numbers = Metrics::default();
+    let (core, started) = (core.clone(), clock.now());
+    numbers.ask(move || {
+        let core = core.clone();
+        async move {
+            match core.snapshot().await {
+                Ok(node) => metrics::values(&node, clock.now().since(started).as_secs_f64(), core.queued()),
+                // The process is about to end.
+                Err(_) => Snapshot::new(),
+            }
+        }
+    });
+    numbers.bind(&mut routes);
+    system::bind(&mut routes, &numbers);
+    version::bind(&mut routes);
+    help::bind(&mut routes);
+    routes
+}
+
+/// Decodes messages in the order sent, in their connection's task, and queues them for the core.
+fn inbox_of(core: Core) -> impl Fn(IncomingMessage) + Send + Sync + 'static {
+    move |incoming: IncomingMessage| {
+        let IncomingMessage { name, from, peer, body, charge, .. } = incoming;
+        let Some(from) = from else {
+            debug!(%peer, name, "dropped a message whose sender is no id@ip:port");
+            return;
+        };
+        match Message::decode(&name, &body) {
+            Ok(message) => {
+                core.tell_charged(Event::Message { from, peer, message: Box::new(message) }, charge);
+            }
+            Err(error) => warn!(%peer, %from, name, %error, "dropped a message"),
+        }
+    }
+}
