@@ -14,6 +14,7 @@ pub mod agent;
 pub mod alloc;
 pub mod base;
 pub mod cmd;
+pub mod driver;
 pub mod files;
 pub mod flags;
 pub mod http;
