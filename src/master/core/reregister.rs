@@ -446,6 +446,9 @@ fn question(task: &Task, now: Time) -> TaskStatus {
 
 /// Agents before 1.3 do not say which role holds a resource; then it is the framework's only one.
 fn allocate(resources: &mut [proto::Resource], framework: &FrameworkId, frameworks: &[FrameworkInfo]) {
+    if resources.iter().all(|resource| resource.allocation_info.is_some()) {
+        return;
+    }
     let info = frameworks.iter().find(|info| info.id.as_ref() == Some(framework));
     let role = info.and_then(|info| super::frameworks::roles_of(info).first().map(ToString::to_string));
     for resource in resources {

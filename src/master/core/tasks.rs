@@ -18,6 +18,9 @@ use super::state::{Task, is_terminal};
 use super::tell::{failure_event, update_event};
 use crate::base::time::Time;
 
+/// A task passes a handful of states; one whose executor takes it back and forth is not remembered for ever.
+const MOST_STATUSES: usize = 100;
+
 /// Bytes of a uuid.
 const UUID_SIZE: usize = 16;
 
@@ -318,6 +321,9 @@ impl Task {
         }
         if self.statuses.last().is_some_and(|last| last.state == status.state) {
             self.statuses.pop();
+        }
+        if self.statuses.len() >= MOST_STATUSES {
+            self.statuses.remove(0);
         }
         // The data may be large, and nobody asks the master for it.
         self.statuses.push(TaskStatus { data: None::<Bytes>, ..status.clone() }.into());

@@ -172,7 +172,7 @@ pub(super) fn status_of(
     TaskStatus {
         executor_id: task.executor.clone(),
         healthy: last.and_then(|last| last.healthy),
-        check_status: last.and_then(|last| last.check_status.clone()),
+        check_status: last.and_then(|last| last.check_status),
         container_status: last.and_then(|last| last.container_status.clone()),
         ..status(&task.id, Some(&task.agent), state, reason, message, now)
     }

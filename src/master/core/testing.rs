@@ -207,11 +207,10 @@ impl Bench {
         };
         let from = self.out.len();
         self.event(Event::Subscribe { reply: ReplyId(0), stream: stream.into(), call: Box::new(call) });
-        let subscribed = self.out[from..].iter().find_map(|effect| match effect {
+        self.out[from..].iter().find_map(|effect| match effect {
             Effect::Stream { event, .. } => event.subscribed.as_ref().map(|own| own.framework_id.clone()),
             _ => None,
-        });
-        subscribed
+        })
     }
 
     pub fn call(&mut self, stream: &str, mut call: scheduler::Call) -> Answer {
@@ -323,19 +322,23 @@ impl Bench {
     // What came out since the last `take`.
 
     pub fn sent_to(&self, to: &Upid) -> Vec<&Message> {
-        let sent = |effect| match effect {
-            &Effect::Send { to: ref own, ref message, .. } if own == to => Some(&**message),
-            _ => None,
-        };
-        self.out.iter().filter_map(sent).collect()
+        self.out
+            .iter()
+            .filter_map(|effect| match effect {
+                Effect::Send { to: own, message, .. } if own == to => Some(&**message),
+                _ => None,
+            })
+            .collect()
     }
 
     pub fn events(&self, stream: &str) -> Vec<&scheduler::Event> {
-        let own = |effect| match effect {
-            &Effect::Stream { stream: ref own, ref event } if **own == *stream => Some(&**event),
-            _ => None,
-        };
-        self.out.iter().filter_map(own).collect()
+        self.out
+            .iter()
+            .filter_map(|effect| match effect {
+                Effect::Stream { stream: own, event } if **own == *stream => Some(&**event),
+                _ => None,
+            })
+            .collect()
     }
 
     pub fn updates(&self, stream: &str) -> Vec<&TaskStatus> {
@@ -357,11 +360,13 @@ impl Bench {
     }
 
     pub fn told_allocator(&self) -> Vec<&Call> {
-        let told = |effect| match effect {
-            &Effect::Alloc(ref call) => Some(call),
-            _ => None,
-        };
-        self.out.iter().filter_map(told).collect()
+        self.out
+            .iter()
+            .filter_map(|effect| match effect {
+                Effect::Alloc(call) => Some(call),
+                _ => None,
+            })
+            .collect()
     }
 
     /// What went back to the allocator, all together.

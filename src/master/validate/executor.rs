@@ -8,6 +8,9 @@ use crate::resources::Resources;
 use super::{common, resources};
 use crate::master::core::state::Agent;
 
+/// Characters of an executor that a refusal shows.
+const MOST_SHOWN: usize = 4096;
+
 /// What can be said without the state.
 pub fn validate(executor: &ExecutorInfo) -> Result<(), String> {
     kind(executor)?;
@@ -70,12 +73,19 @@ pub fn launch(executor: &ExecutorInfo, framework: &FrameworkId, agent: &Agent) -
         && !is_same(existing, executor, &held)
     {
         let line = "------------------------------------------------------------";
+        let (existing, executor) = (shown(existing), shown(executor));
         return Err(format!(
             "ExecutorInfo is not compatible with existing ExecutorInfo with same ExecutorID.\n{line}\n\
-             Existing ExecutorInfo:\n{existing:?}\n{line}\nExecutorInfo:\n{executor:?}\n{line}\n"
+             Existing ExecutorInfo:\n{existing}\n{line}\nExecutorInfo:\n{executor}\n{line}\n"
         ));
     }
     Ok(held)
+}
+
+/// An executor in a sentence: without its data, and not without end.
+fn shown(executor: &ExecutorInfo) -> String {
+    let text = format!("{:?}", ExecutorInfo { data: None, ..executor.clone() });
+    text.chars().take(MOST_SHOWN).collect()
 }
 
 /// Source: `operator==(ExecutorInfo)`, common/type_utils.cpp 1.11: labels and grace periods may differ.

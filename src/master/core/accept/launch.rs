@@ -66,6 +66,8 @@ impl State {
         if !agent.can(AgentCapability::ReservationRefinement) {
             convert::downgrade(&mut message.task).map_err(|why| why.to_string())?;
         }
+        // Let go, or each change of the books below would have to copy them.
+        drop((framework, agent));
         let mut consumed = needs.task.clone();
         if let Some(info) = &task.executor {
             let starts = self.start_executor(accepted, info, &needs.executor);
@@ -136,6 +138,7 @@ impl State {
             convert::downgrade(&mut message.executor).map_err(|why| why.to_string())?;
             convert::downgrade(&mut message.task_group).map_err(|why| why.to_string())?;
         }
+        drop((framework, agent));
         let starts = self.start_executor(accepted, &launch.executor, &executor);
         message.launch_executor = Some(starts);
         if starts {
@@ -229,8 +232,8 @@ fn new_task(info: &TaskInfo, framework: &FrameworkId, held: Resources) -> Task {
         discovery: info.discovery.clone(),
         container: info.container.clone(),
         health_check: info.health_check.clone(),
-        kill_policy: info.kill_policy.clone(),
-        max_completion_time: info.max_completion_time.clone(),
+        kill_policy: info.kill_policy,
+        max_completion_time: info.max_completion_time,
         limits: info.limits.clone(),
     };
     Task {

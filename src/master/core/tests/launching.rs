@@ -75,6 +75,8 @@ fn several_offers_make_one_task() {
     assert_eq!(bench.recovered().to_string(), "mem:16");
 }
 
+type Change = Box<dyn Fn(TaskInfo) -> TaskInfo>;
+
 #[test]
 fn invalid_tasks_are_errors_and_leave_the_others_be() {
     let port_ranges = Resource {
@@ -86,7 +88,7 @@ fn invalid_tasks_are_errors_and_leave_the_others_be() {
         ..Default::default()
     };
     let command = Some(CommandInfo::default());
-    let cases: Vec<(Box<dyn Fn(TaskInfo) -> TaskInfo>, &str)> = vec![
+    let cases: Vec<(Change, &str)> = vec![
         (Box::new(|task| TaskInfo { task_id: "a/b".into(), ..task }), "'a/b' contains invalid characters"),
         (Box::new(|task| TaskInfo { task_id: "..".into(), ..task }), "'..' is disallowed"),
         (
