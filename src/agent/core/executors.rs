@@ -97,7 +97,7 @@ impl State {
     ) -> Vec<Message> {
         let Some(framework) = self.node.framework(framework_id) else { return Vec::new() };
         let run = |task| {
-            let pid = framework.pid.as_ref().map_or_else(String::new, ToString::to_string);
+            let pid = framework.pid.as_ref().map_or_else(|| "@0.0.0.0:0".to_owned(), ToString::to_string);
             Message::from(RunTaskMessage {
                 framework: (*framework.info).clone(),
                 task,

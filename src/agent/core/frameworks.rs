@@ -103,7 +103,7 @@ impl State {
         if let Some(info) = message.framework_info {
             framework.info = Arc::new(info);
         }
-        framework.pid = message.pid.and_then(|pid| pid.parse().ok());
+        framework.pid = message.pid.as_deref().and_then(scheduler_pid);
         // Its scheduler may be another one, which has heard nothing yet.
         for forward in self.updates.resume_framework(now, &id) {
             self.forward(Some(forward), out);
@@ -159,4 +159,9 @@ impl State {
             self.end_framework(now, &id, out);
         }
     }
+}
+
+/// The address of a v0 scheduler. Masters write that of a v1 one, which has none, as `@0.0.0.0:0`.
+pub(super) fn scheduler_pid(text: &str) -> Option<Upid> {
+    text.parse().ok().filter(|pid: &Upid| !pid.id.is_empty() && pid.address.port() != 0)
 }

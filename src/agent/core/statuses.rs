@@ -89,11 +89,12 @@ impl State {
     ) {
         let agent = self.node.id();
         status.agent_id.get_or_insert_with(|| agent.clone());
+        status.timestamp.get_or_insert_with(|| now.as_secs_f64());
         let update = StatusUpdate {
             framework_id: framework.clone(),
             executor_id: Some(executor.clone()),
             agent_id: Some(agent),
-            timestamp: status.timestamp.unwrap_or_else(|| now.as_secs_f64()),
+            timestamp: status.timestamp(),
             uuid: status.uuid.clone(),
             status,
             latest_state: None,

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use tracing::{info, warn};
 
 use super::state::{Connection, Executor, ExecutorPhase, Phase, State, is_partition_aware};
+use super::frameworks::scheduler_pid;
 use super::{Effects, command};
 use crate::agent::paths;
 use crate::base::time::Time;
@@ -69,7 +70,7 @@ impl State {
             None => command::command_executor(&self.node.config, &id, &task),
         };
         executor.framework_id.get_or_insert_with(|| id.clone());
-        let pid = pid.and_then(|pid| pid.parse().ok());
+        let pid = pid.as_deref().and_then(scheduler_pid);
         let work = Work::Task(Arc::new(task));
         let versions = resource_version_uuids;
         let assignment = Assignment { framework, id, executor, work, versions, launch_executor, generated };

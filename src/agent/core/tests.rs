@@ -342,6 +342,36 @@ fn the_environment_is_that_of_mesos() {
 }
 
 #[test]
+fn messages_go_both_ways() {
+    for (pid, to) in [("@0.0.0.0:0", MASTER), ("scheduler-1@10.0.0.3:7", "scheduler-1@10.0.0.3:7")] {
+        let mut world = World::registered();
+        let task = with_executor("t", "e");
+        let run = RunTaskMessage { framework: framework(), task, pid: Some(pid.to_owned()), ..Default::default() };
+        world.master(run);
+        world.subscribe("e", "s1", executor::call::Subscribe::default());
+        let message = internal::FrameworkToExecutorMessage {
+            agent_id: "A".into(),
+            framework_id: "F".into(),
+            executor_id: "e".into(),
+            data: Bytes::from_static(b"hi"),
+        };
+        world.message("scheduler-1@10.0.0.9:7", "10.0.0.9:1", message.clone());
+        assert!(world.out.is_empty(), "a stranger");
+        world.master(message);
+        assert_eq!(world.events(), [executor::event::Type::Message]);
+        let call = executor::Call {
+            executor_id: "e".into(),
+            framework_id: "F".into(),
+            r#type: Some(executor::call::Type::Message as i32),
+            message: Some(executor::call::Message { data: Bytes::from_static(b"ho") }),
+            ..executor::Call::default()
+        };
+        world.event(Event::Call { reply: ReplyId(9), call: Box::new(call) });
+        assert!(matches!(&world.out[0], Effect::Send { to: went, .. } if went.to_string() == to), "{:?}", world.out);
+    }
+}
+
+#[test]
 fn an_executor_that_dies_takes_its_tasks_along() {
     let mut world = World::registered();
     let container = world.run_launched(framework(), with_executor("t1", "e"));
