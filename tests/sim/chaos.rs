@@ -30,7 +30,7 @@ pub fn strike(world: &mut World) {
             world.net.weather = Weather { loss: 50, duplicate: 50, reorder: 50, slow: 50 };
         }
         9 => world.net.weather = Weather { loss: 300, duplicate: 100, reorder: 100, slow: 200 },
-        _ => world.net.heal(),
+        _ => world.heal(),
     }
     world.put(500, 15_000, Item::Chaos);
 }

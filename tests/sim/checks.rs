@@ -27,6 +27,11 @@ pub fn may_return(state: Option<TaskState>) -> bool {
     matches!(state, Some(TaskState::TaskLost))
 }
 
+/// Nothing is expected of the task any more: it is over, or nobody knows it.
+fn is_over(state: TaskState) -> bool {
+    is_terminal(state) || matches!(state, TaskState::TaskUnreachable | TaskState::TaskUnknown)
+}
+
 /// After every step.
 pub fn always(world: &World) -> Result<(), String> {
     let Some(master) = &world.master else { return Ok(()) };
@@ -46,7 +51,7 @@ fn no_offer_beyond_what_is_free(world: &World) -> Result<(), String> {
     let cluster = master.state.cluster();
     let mut held: BTreeMap<&AgentId, [f64; 2]> = BTreeMap::new();
     let mut hold = |agent, resources: &mesos::resources::Resources| {
-        let resources = resources.to_proto();
+        let resources = resources.to_protos();
         let sums: &mut [f64; 2] = held.entry(agent).or_default();
         sums[0] += amount(&resources, "cpus");
         sums[1] += amount(&resources, "mem");
@@ -61,7 +66,7 @@ fn no_offer_beyond_what_is_free(world: &World) -> Result<(), String> {
     }
     for (id, [cpus, mem]) in held {
         let Some(agent) = cluster.agents.get(id) else { continue };
-        let total = agent.total.to_proto();
+        let total = agent.total.to_protos();
         if cpus > amount(&total, "cpus") + 1e-6 || mem > amount(&total, "mem") + 1e-6 {
             return Err(format!(
                 "agent {id} has {} cpus and {} mem, and {cpus} cpus and {mem} mem are offered or used",

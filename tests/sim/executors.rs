@@ -6,7 +6,7 @@ use bytes::Bytes;
 use mesos::agent::containerizer::Launch;
 use mesos::agent::core::StreamId;
 use mesos::proto::executor::{Call, Event, call, event};
-use mesos::proto::{ContainerId, TaskId, TaskInfo, TaskState, TaskStatus, task_status};
+use mesos::proto::{TaskId, TaskInfo, TaskState, TaskStatus, task_status};
 
 /// One container and what runs in it: the truth that master and agent have to agree with.
 pub struct Container {
@@ -44,10 +44,6 @@ impl Container {
             one_shot,
             served: false,
         }
-    }
-
-    pub fn id(&self) -> ContainerId {
-        self.launch.container.clone()
     }
 
     fn call(&self, kind: call::Type) -> Call {

@@ -24,7 +24,7 @@ use world::{Item, Plant, World};
 
 /// How long faults go on, and how long the world then has to come to rest.
 const STORM: Duration = Duration::from_secs(180);
-const REST: Duration = Duration::from_secs(3600);
+const REST: Duration = Duration::from_secs(1500);
 
 /// Plays one seed; gives the number of steps, or what was violated.
 fn play(seed: u64, plant: Option<Plant>, trace: bool) -> Result<u64, String> {

@@ -28,8 +28,8 @@ pub struct Scheduler {
     pub dead: bool,
     pub tasks: BTreeMap<TaskId, Known>,
     pub open_offers: BTreeSet<OfferId>,
-    /// Ended tasks whose terminal update came with a uuid, that is, through the agent.
-    pub terminal_heard: BTreeSet<TaskId>,
+    /// Of the updates heard so far: one that comes again says nothing new.
+    heard: BTreeSet<Vec<u8>>,
     /// Launches no more: the world is ending.
     pub quiet: bool,
     next_task: u64,
@@ -74,7 +74,7 @@ impl Scheduler {
             dead: false,
             tasks: BTreeMap::new(),
             open_offers: BTreeSet::new(),
-            terminal_heard: BTreeSet::new(),
+            heard: BTreeSet::new(),
             quiet: false,
             next_task: 0,
         }
@@ -130,17 +130,17 @@ impl Scheduler {
 
     fn updated(&mut self, status: &mesos::proto::TaskStatus) {
         let state = status.state();
-        if let Some(known) = self.tasks.get_mut(&status.task_id) {
-            let ended = known.state.is_some_and(super::checks::is_terminal);
-            // A task that ended may be reported again (an update resent, a reconciliation), never revived.
-            if ended && !super::checks::is_terminal(state) && !super::checks::may_return(known.state) {
-                panic!("task {} came back from {:?} as {state:?}", status.task_id, known.state);
-            }
-            known.state = Some(state);
+        let again = status.uuid.as_ref().is_some_and(|uuid| !self.heard.insert(uuid.to_vec()));
+        if again {
+            return;
         }
-        if super::checks::is_terminal(state) && status.uuid.is_some() {
-            self.terminal_heard.insert(status.task_id.clone());
+        let Some(known) = self.tasks.get_mut(&status.task_id) else { return };
+        let ended = known.state.is_some_and(super::checks::is_terminal);
+        // A task that ended may be reported again, in other words, by a reconciliation; never revived.
+        if ended && !super::checks::is_terminal(state) && !super::checks::may_return(known.state) {
+            panic!("task {} came back from {:?} as {state:?}", status.task_id, known.state);
         }
+        known.state = Some(state);
     }
 
     fn consider(&mut self, offer: Offer, rng: &mut ChaCha8Rng) -> Call {

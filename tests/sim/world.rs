@@ -100,6 +100,8 @@ pub enum Item {
         agent: usize,
     },
     MasterReturns,
+    /// The connections between master and agent are found to be broken.
+    LinkBreaks { agent: usize },
     Chaos,
 }
 
@@ -134,6 +136,8 @@ pub struct World {
     asked: BTreeMap<master_core::ReplyId, usize>,
     /// The container that asked, by reply id of its agent.
     asked_agent: BTreeMap<agent_core::ReplyId, (usize, ContainerId)>,
+    /// Agents whose connection holds messages that the wire did not take.
+    stalled: BTreeSet<usize>,
     pub trace: Vec<String>,
 }
 
@@ -163,6 +167,7 @@ impl World {
             serial: 0,
             asked: BTreeMap::new(),
             asked_agent: BTreeMap::new(),
+            stalled: BTreeSet::new(),
             trace: vec![],
             net,
         };
@@ -254,6 +259,7 @@ impl World {
                     self.start_master();
                 }
             }
+            Item::LinkBreaks { agent } => self.break_link(agent),
             Item::Chaos => crate::chaos::strike(self),
         }
         true
@@ -345,7 +351,8 @@ impl World {
                             Some(Plant::DoubleTotals),
                             AllocCall::AddAgent { id, number, info, total, held },
                         ) => {
-                            let total = total.clone() + total;
+                            let mut total = total;
+                            total += &total.clone();
                             AllocCall::AddAgent { id, number, info, total, held }
                         }
                         (_, call) => call,
@@ -631,6 +638,9 @@ impl World {
     }
 
     fn act(&mut self, scheduler: usize) {
+        if self.schedulers[scheduler].quiet {
+            return;
+        }
         self.put(500, 4000, Item::Act { scheduler });
         if !self.schedulers[scheduler].subscribed {
             return;
@@ -671,7 +681,9 @@ impl World {
 
     fn mail_to_agent(&mut self, from: Upid, to: &Upid, message: Box<Message>) {
         let Some(agent) = self.agents.iter().position(|a| a.address == to.address) else { return };
-        for at in self.net.arrivals(Node::Master, Node::Agent(agent), self.now) {
+        let arrivals = self.net.arrivals(Node::Master, Node::Agent(agent), self.now);
+        self.lost_on_the_way(agent, arrivals.is_empty());
+        for at in arrivals {
             let item = Item::AgentMail { agent, from: from.clone(), message: message.clone() };
             self.agenda.put(at, item);
         }
@@ -682,7 +694,9 @@ impl World {
             return;
         }
         let from = Upid::new("slave(1)", self.agents[agent].address);
-        for at in self.net.arrivals(Node::Agent(agent), Node::Master, self.now) {
+        let arrivals = self.net.arrivals(Node::Agent(agent), Node::Master, self.now);
+        self.lost_on_the_way(agent, arrivals.is_empty());
+        for at in arrivals {
             let item = Item::MasterMail { from: from.clone(), to: to.id.clone(), message: message.clone() };
             self.agenda.put(at, item);
         }
@@ -692,6 +706,27 @@ impl World {
         self.plant == Some(Plant::SwallowTerminalUpdates)
             && matches!(message, Message::StatusUpdate(m)
                 if crate::checks::is_terminal(m.update.status.state()))
+    }
+
+    /// TCP loses nothing while it holds: a message that was lost means a connection that is broken, and both
+    /// ends find out, at once or when the wire carries something again.
+    fn lost_on_the_way(&mut self, agent: usize, lost: bool) {
+        if !lost {
+            return;
+        }
+        if self.net.is_cut(Node::Master, Node::Agent(agent)) {
+            self.stalled.insert(agent);
+        } else {
+            self.put(0, 3000, Item::LinkBreaks { agent });
+        }
+    }
+
+    /// Wires work again; connections that stalled meanwhile turn out broken.
+    pub fn heal(&mut self) {
+        self.net.heal();
+        for agent in std::mem::take(&mut self.stalled) {
+            self.put(0, 1000, Item::LinkBreaks { agent });
+        }
     }
 
     /// The connection between master and agent breaks; both ends learn of it.
@@ -705,7 +740,7 @@ impl World {
 impl World {
     /// Faults end: everybody comes back, wires work, schedulers launch no more.
     pub fn calm_down(&mut self) {
-        self.net.heal();
+        self.heal();
         self.agenda.remove_if(|item| matches!(item, Item::Chaos));
         for scheduler in &mut self.schedulers {
             scheduler.quiet = true;

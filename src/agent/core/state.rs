@@ -230,6 +230,11 @@ impl State {
         state
     }
 
+    /// How many status updates no scheduler has acknowledged yet.
+    pub fn pending_updates(&self) -> usize {
+        self.updates.pending()
+    }
+
     /// A random duration from zero to `most`.
     pub(super) fn random(&mut self, most: Duration) -> Duration {
         let nanos = u64::try_from(most.as_nanos()).unwrap_or(u64::MAX);

@@ -155,6 +155,11 @@ impl Updates {
         self.streams.get(framework).is_some_and(|tasks| tasks.contains_key(task))
     }
 
+    /// How many updates wait for their acknowledgement, all tasks together.
+    pub fn pending(&self) -> usize {
+        self.streams.values().flat_map(BTreeMap::values).map(Stream::pending).sum()
+    }
+
     /// Whether every stream holds something that is not acknowledged or a task that goes on.
     pub fn is_consistent(&self) -> bool {
         self.streams.values().all(|tasks| !tasks.is_empty())
