@@ -113,8 +113,7 @@ pub fn at_rest(world: &World) -> Result<(), String> {
         for (task, known) in &scheduler.tasks {
             let truth = runs(world, id, task);
             let believed = framework.tasks.get(task).map(|task| task.state);
-            let ended =
-                known.state.is_none_or(is_terminal) || known.state == Some(TaskState::TaskUnreachable);
+            let ended = known.state.is_none_or(is_over);
             match (truth, believed, ended) {
                 (true, None, _) => return Err(format!("task {task} runs, and the master has forgotten it")),
                 (true, Some(state), _) if is_terminal(state) => {

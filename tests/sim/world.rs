@@ -101,7 +101,9 @@ pub enum Item {
     },
     MasterReturns,
     /// The connections between master and agent are found to be broken.
-    LinkBreaks { agent: usize },
+    LinkBreaks {
+        agent: usize,
+    },
     Chaos,
 }
 
