@@ -29,7 +29,7 @@ check: ## format and lints
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
 
 sim: ## whole clusters in one thread from a seed: SEEDS=1000, or SEED=n to play one again
-	SEEDS=$(SEEDS) SEED=$(SEED) $(CARGO) test --test sim -- --nocapture
+	SEEDS=$(SEEDS) SEED=$(SEED) $(CARGO) test --profile sim --test sim -- --nocapture
 
 conformance: deps ## real clients, unmodified, against our binary
 	$(CARGO) test --test conformance
