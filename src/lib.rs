@@ -18,6 +18,7 @@ pub mod driver;
 pub mod files;
 pub mod flags;
 pub mod http;
+pub mod local;
 pub mod logging;
 pub mod master;
 pub mod metrics;

@@ -3,8 +3,13 @@
 use std::ffi::OsString;
 use std::process::ExitCode;
 
+use tracing::{error, info};
+
 use super::local_flags::{Flags, table};
+use super::shell::{self, Program};
 use crate::flags::{environment, help, start};
+use crate::local;
+use crate::logging::Log;
 
 pub fn run(program: &str, args: Vec<OsString>) -> ExitCode {
     let environment = environment();
@@ -13,11 +18,29 @@ pub fn run(program: &str, args: Vec<OsString>) -> ExitCode {
         Err(error) => return help::refuse(program, &error),
     };
     let build = |values| Flags::from_values(values, passed_on, &environment);
-    match start(&table(), program, own, environment.clone(), build) {
-        Ok(_flags) => {
-            help::complain("This build cannot run a local cluster yet.\n");
+    let flags = match start(&table(), program, own, environment.clone(), build) {
+        Ok(flags) => flags,
+        Err(status) => return status,
+    };
+    let logging = flags.logging.clone();
+    shell::run(Program { name: "mesos-local", logging }, |log| serve(flags, log))
+}
+
+async fn serve(flags: Flags, log: Log) -> ExitCode {
+    let mut cluster = match local::start(&flags, &log).await {
+        Ok(cluster) => cluster,
+        Err(error) => return shell::failed(&error),
+    };
+    let status = tokio::select! {
+        signal = shell::told_to_end() => {
+            info!(signal, "ending");
+            ExitCode::SUCCESS
+        }
+        why = cluster.ended() => {
+            error!(why, "the local cluster ends");
             ExitCode::FAILURE
         }
-        Err(status) => status,
-    }
+    };
+    cluster.leave().await;
+    status
 }

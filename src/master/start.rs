@@ -26,7 +26,7 @@ use crate::process::clock::Clock;
 use crate::process::host::{self, Advertised};
 use crate::process::link::Links;
 use crate::process::server::{self, IncomingMessage, Limits, Processes};
-use crate::process::{help, system};
+use crate::process::{help, system, version};
 use crate::proto::domain_info::FaultDomain;
 use crate::proto::domain_info::fault_domain::{RegionInfo, ZoneInfo};
 use crate::proto::master_info::{Capability, capability};
@@ -185,6 +185,7 @@ fn routes(site: &Site, core: &Core, clock: Clock, log: &Log) -> Routes {
     });
     numbers.bind(&mut routes);
     system::bind(&mut routes, &numbers);
+    version::bind(&mut routes);
     help::bind(&mut routes);
     routes
 }

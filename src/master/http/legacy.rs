@@ -14,7 +14,7 @@ use crate::http::error::HttpError;
 use crate::http::json;
 use crate::http::query::Query;
 use crate::master::core::{Event, Operate};
-use crate::master::view::{self, Order, Page};
+use crate::master::view::{Order, Page};
 
 type Answer = Result<Response, HttpError>;
 
@@ -71,10 +71,6 @@ fn page(query: &Query) -> Result<Page, HttpError> {
 /// 200 as long as the process serves at all.
 pub async fn health() -> StatusCode {
     StatusCode::OK
-}
-
-pub async fn version(uri: Uri) -> Answer {
-    json::text_answer(view::version().into(), Query::of(&uri).get("jsonp"))
 }
 
 pub async fn flags(State(site): State<Site>, uri: Uri) -> Answer {

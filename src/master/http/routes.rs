@@ -125,8 +125,6 @@ const SCHEDULER: Endpoint = Endpoint {
     ..Endpoint::DEFAULT
 };
 
-const VERSION: Endpoint = Endpoint { path: "/", tldr: "Provides version information.", ..Endpoint::DEFAULT };
-
 const PAGE: Endpoint = Endpoint { path: "/", tldr: "The web UI.", ..Endpoint::DEFAULT };
 
 /// The process that all of them belong to, and that unknown paths are tried below.
@@ -148,5 +146,4 @@ pub fn bind(routes: &mut Routes, site: &Site) {
     routes.add(MASTER, &OPERATOR, any(operator::operator).with_state(site.clone()));
     routes.add(MASTER, &SCHEDULER, any(scheduler::scheduler).with_state(site.clone()));
     routes.add(MASTER, &PAGE, any(legacy::page_of_the_master));
-    routes.add("version", &VERSION, any(legacy::version));
 }

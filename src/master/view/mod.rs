@@ -32,17 +32,3 @@ fn answer(capacity: usize, fill: impl FnOnce(&mut Object<'_>)) -> Vec<u8> {
     text::object(&mut out, fill);
     out
 }
-
-/// `/version`, without and with the fields that only a build from a clone has.
-pub fn version() -> Vec<u8> {
-    use crate::base::build;
-    answer(256, |object| {
-        object.string("build_date", &build::date());
-        object.number("build_time", build::time() as f64);
-        object.string("build_user", build::user());
-        if let Some(sha) = build::git_sha() {
-            object.string("git_sha", sha);
-        }
-        object.string("version", build::VERSION);
-    })
-}
