@@ -15,6 +15,7 @@ pub mod alloc;
 pub mod base;
 pub mod cmd;
 pub mod driver;
+pub mod executor;
 pub mod files;
 pub mod flags;
 pub mod http;

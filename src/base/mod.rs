@@ -6,5 +6,6 @@
 pub mod build;
 pub mod bytes;
 pub mod duration;
+pub mod end;
 pub mod time;
 pub mod upid;

@@ -10,8 +10,10 @@ use tracing::{error, info};
 
 use crate::agent::containerizer::mesos::supervisor;
 use crate::agent::fetcher::{self, FetcherInfo};
+use crate::executor::run::{self, Kind};
 use crate::flags::common::{Level, Logging};
 use crate::flags::help;
+use crate::flags::load::MESOS_VERSION;
 use crate::logging;
 use crate::posix::user;
 
@@ -77,6 +79,36 @@ fn log_to_stderr(program: &str) {
     let logging = Logging { quiet: false, level: Level::Info, log_dir: None, external_log_file: None };
     if let Err(failure) = logging::init(program, &logging) {
         eprintln!("{failure}");
+    }
+}
+
+/// `mesos executor`: runs the task that the agent sends.
+pub fn executor(program: &str, args: Vec<OsString>) -> ExitCode {
+    start_executor(Kind::Command, program, &args)
+}
+
+/// `mesos default-executor`: runs the groups of tasks that the agent sends.
+pub fn default_executor(program: &str, args: Vec<OsString>) -> ExitCode {
+    start_executor(Kind::Default, program, &args)
+}
+
+fn start_executor(kind: Kind, program: &str, args: &[OsString]) -> ExitCode {
+    // 1.11 tells where its binaries are; ours is this one.
+    let args: Vec<OsString> =
+        args.iter().filter(|word| !word.to_string_lossy().starts_with("--launcher_dir=")).cloned().collect();
+    if let Some(status) = takes_nothing(program, &args, "MESOS_SLAVE_PID and others in the environment") {
+        return status;
+    }
+    log_to_stderr(program);
+    info!("Version: {MESOS_VERSION}");
+    let text = |text: OsString| text.to_string_lossy().into_owned();
+    let variables = std::env::vars_os().map(|(name, value)| (text(name), text(value))).collect();
+    match std::env::current_exe() {
+        Ok(binary) => run::run(kind, variables, binary),
+        Err(failure) => {
+            error!("Failed to find this program: {failure}");
+            ExitCode::FAILURE
+        }
     }
 }
 

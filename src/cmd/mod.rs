@@ -59,6 +59,8 @@ pub const COMMANDS: &[Command] = &[
         about: Some("Runs one command as a task and follows it to its end."),
         run: execute::run,
     },
+    Command { name: "executor", aliases: &[], about: None, run: helpers::executor },
+    Command { name: "default-executor", aliases: &[], about: None, run: helpers::default_executor },
     Command { name: "fetcher", aliases: &[], about: None, run: helpers::fetcher },
     Command { name: "containerizer", aliases: &[], about: None, run: helpers::containerizer },
 ];

@@ -4,7 +4,6 @@
 //! `start.rs`.
 #![expect(clippy::disallowed_methods, reason = "a shell: reads /proc, starts and signals processes")]
 
-pub mod end;
 pub mod start;
 pub mod tree;
 pub mod user;

@@ -312,7 +312,7 @@ mod tests {
         let orphan: i32 = line.trim().parse().unwrap();
         let text = signal(child.id() as i32, Signal::SIGKILL).unwrap();
         assert!(text.contains("sleep 1001"), "{text}");
-        assert_eq!(crate::posix::end::End::from(child.wait().unwrap()), crate::posix::end::End::Signal(9));
+        assert_eq!(crate::base::end::End::from(child.wait().unwrap()), crate::base::end::End::Signal(9));
         let deadline = Instant::now() + Duration::from_secs(10);
         while process(orphan).is_some_and(|process| !process.zombie) {
             assert!(Instant::now() < deadline, "the orphan lives");

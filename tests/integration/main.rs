@@ -8,4 +8,5 @@ mod support;
 
 mod bad_input;
 mod containers;
+mod executors;
 mod flags;

@@ -18,7 +18,7 @@ use super::supervisor::LaunchInfo;
 use super::{Settings, Shared};
 use crate::agent::containerizer::{Exit, Launch, Report};
 use crate::agent::fetcher::{FetcherInfo, Item, Nanoseconds, uri};
-use crate::posix::end::End;
+use crate::base::end::End;
 use crate::posix::start::{self, Tie};
 use crate::posix::tree;
 use crate::posix::user::{self, Identity};
@@ -27,6 +27,10 @@ use crate::proto::task_status::Reason;
 
 /// How long a supervisor that was told to end may take, before its tree is killed from here.
 const SUPERVISOR_GRACE: Duration = Duration::from_secs(10);
+
+/// How often, and how far apart, orphans are looked for.
+const SWEEPS: u32 = 3;
+const SWEEP_INTERVAL: Duration = Duration::from_millis(30);
 
 /// Why a container never ran.
 #[derive(Debug, thiserror::Error)]
@@ -239,20 +243,16 @@ async fn force(directory: &Path, pid: i32, supervisor: &mut Child) {
     sweep(directory).await;
 }
 
-/// Kills what still has this sandbox in its environment.
+/// Kills what still has this sandbox in its environment. Nothing else tells whose it was.
 async fn sweep(directory: &Path) {
     let directory = directory.display().to_string();
     let kill = move || {
-        let mut last = None;
-        loop {
-            let left = tree::with_variable("MESOS_DIRECTORY", &directory).unwrap_or_default();
-            if left.is_empty() || last.as_ref() == Some(&left) {
-                return;
+        for _ in 0..SWEEPS {
+            for pid in tree::with_variable("MESOS_DIRECTORY", &directory).unwrap_or_default() {
+                tree::send(pid, Signal::SIGKILL);
             }
-            for pid in &left {
-                tree::send(*pid, Signal::SIGKILL);
-            }
-            last = Some(left);
+            // One that is within exec shows no environment.
+            std::thread::sleep(SWEEP_INTERVAL);
         }
     };
     let _ = tokio::task::spawn_blocking(kill).await;

@@ -18,7 +18,7 @@ use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 use serde::{Deserialize, Serialize};
 
-use crate::posix::end::End;
+use crate::base::end::End;
 use crate::posix::start::{self, Tie};
 use crate::posix::{tree, user};
 use crate::proto::CommandInfo;

@@ -1,0 +1,561 @@
+//! The command executor: one task, one command.
+//!
+//! Source: launcher/executor.cpp 1.11 with `MESOS_HTTP_COMMAND_EXECUTOR=1`. It differs in these: a command that
+//! cannot be started is TASK_FAILED with the reason, not an executor that aborts; a task's environment has
+//! `MESOS_TASK_ID`.
+
+use std::time::Duration;
+
+use super::session::{Outcome, Report, Session, is_terminal};
+use super::{
+    ACKNOWLEDGEMENT_PATIENCE, Config, Core, Effect, Effects, Event, Level, Signal, Start, Timer, command_of,
+    kill_grace, not_here_yet, shown, task_environment,
+};
+use crate::base::end::End;
+use crate::base::time::Time;
+use crate::proto::executor::event;
+use crate::proto::task_status::Reason;
+use crate::proto::{KillPolicy, TaskId, TaskInfo, TaskState};
+
+/// The shutdown grace is the agent's; this much of it is kept for saying TASK_KILLED in time.
+/// Source: `CommandExecutor::shutdown`: the reaper's longest interval, and a second.
+const SHUTDOWN_MARGIN: Duration = Duration::from_secs(2);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// Asked to start.
+    Starting,
+    Running {
+        pid: u32,
+    },
+    /// It ended, or never ran; the agent is told.
+    Done,
+}
+
+#[derive(Debug)]
+struct Task {
+    info: TaskInfo,
+    phase: Phase,
+    /// Whether any of its updates was: only then the agent surely knows it.
+    acknowledged: bool,
+    kill: Option<Kill>,
+    /// Killed for its `max_completion_time`.
+    too_long: bool,
+}
+
+/// A kill under way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Kill {
+    since: Time,
+    escalation: Time,
+    grace: Duration,
+    /// Of the timer that counts; earlier ones are stale.
+    number: u64,
+}
+
+#[derive(Debug)]
+pub struct State {
+    session: Session,
+    task: Option<Task>,
+}
+
+impl State {
+    pub fn new(config: Config) -> State {
+        State { session: Session::new(config), task: None }
+    }
+}
+
+impl Core for State {
+    fn start(&mut self, now: Time, out: &mut Effects) {
+        self.session.start(now, out);
+    }
+
+    fn handle(&mut self, now: Time, event: Event, out: &mut Effects) {
+        match self.session.handle(now, event, out) {
+            Outcome::Nothing => {}
+            Outcome::Subscribe => {
+                let unknown =
+                    self.task.iter().filter(|task| !task.acknowledged).map(|task| task.info.clone());
+                self.session.subscribe(unknown.collect(), out);
+            }
+            Outcome::Shutdown => self.shutdown(now, out),
+            Outcome::Acknowledged { task, state } => self.acknowledged(&task, state, out),
+            Outcome::Received(event) => self.received(now, *event, out),
+            Outcome::Other(event) => self.other(now, event, out),
+        }
+    }
+}
+
+impl State {
+    fn received(&mut self, now: Time, event: crate::proto::executor::Event, out: &mut Effects) {
+        match event.r#type() {
+            event::Type::Launch => {
+                if let Some(launch) = event.launch {
+                    self.launch(now, launch.task, out);
+                }
+            }
+            event::Type::Kill => {
+                if let Some(kill) = event.kill {
+                    self.kill(now, &kill.task_id, kill.kill_policy.as_ref(), out);
+                }
+            }
+            event::Type::LaunchGroup => {
+                // It only ever goes to executors that take groups.
+                out.push(Effect::Log(Level::Error, "LAUNCH_GROUP event is not supported".to_owned()));
+                self.shutdown(now, out);
+            }
+            _ => {}
+        }
+    }
+
+    fn other(&mut self, now: Time, event: Event, out: &mut Effects) {
+        match event {
+            Event::Started { pid, .. } => self.started(now, pid, out),
+            Event::NotStarted { message, .. } => self.failed(now, message, out),
+            Event::Ended { end, .. } => self.ended(now, end, out),
+            Event::Timer(Timer::Escalate { number, .. }) => self.escalate(number, out),
+            Event::Timer(Timer::Completion { .. }) => self.ran_too_long(now, out),
+            Event::Timer(Timer::Shutdown) => {
+                out.push(Effect::Log(Level::Warning, "The time to shut down in is over".to_owned()));
+                self.give_up(out);
+            }
+            Event::Timer(Timer::Unacknowledged) => {
+                let text = "Did not receive ACK for the terminal status update from the agent";
+                out.push(Effect::Log(Level::Error, text.to_owned()));
+                out.push(Effect::Exit(1));
+            }
+            _ => {}
+        }
+    }
+
+    fn launch(&mut self, now: Time, task: TaskInfo, out: &mut Effects) {
+        let id = task.task_id.clone();
+        if self.task.is_some() {
+            let message = "Attempted to run multiple tasks using a \"command\" executor".to_owned();
+            self.session.update(now, &id, Report::saying(TaskState::TaskFailed, message), out);
+            return;
+        }
+        let command = command_of(&task).and_then(|command| match not_here_yet(&task) {
+            Some(refusal) => Err(refusal),
+            None => Ok(command),
+        });
+        let base = &self.session.config.environment;
+        let start = command.map(|command| {
+            let environment = task_environment(base, &task, &command);
+            Start { task: id.clone(), command, environment, sandbox: None }
+        });
+        let task =
+            Task { info: task, phase: Phase::Starting, acknowledged: false, kill: None, too_long: false };
+        self.task = Some(task);
+        self.session.update(now, &id, Report::of(TaskState::TaskStarting), out);
+        match start {
+            Ok(start) => {
+                out.push(Effect::Log(Level::Info, format!("Starting task {id}")));
+                out.push(Effect::Start(Box::new(start)));
+            }
+            Err(message) => self.failed(now, message, out),
+        }
+    }
+
+    /// `launch` goes on here.
+    fn started(&mut self, now: Time, pid: u32, out: &mut Effects) {
+        let Some(task) = &mut self.task else { return };
+        task.phase = Phase::Running { pid };
+        let id = task.info.task_id.clone();
+        out.push(Effect::Log(Level::Info, format!("Forked command at {pid}")));
+        let most = task.info.max_completion_time.map(|most| most.nanoseconds);
+        if let Some(most) = most.and_then(|most| u64::try_from(most).ok()).filter(|most| *most > 0) {
+            let most = Duration::from_nanos(most);
+            let text = format!("Task {id} has a max completion time of {}", shown(most));
+            out.push(Effect::Log(Level::Info, text));
+            let timer = Timer::Completion { task: id.clone() };
+            out.push(Effect::Wake { at: now + most, timer });
+        }
+        let kill = task.kill.take();
+        self.session.update(now, &id, Report::of(TaskState::TaskRunning), out);
+        if let Some(kill) = kill {
+            // It came while the command was being started.
+            self.kill_within(now, kill.grace, out);
+        }
+    }
+
+    /// Or here: it never ran.
+    fn failed(&mut self, now: Time, message: String, out: &mut Effects) {
+        out.push(Effect::Log(Level::Error, message.clone()));
+        self.done(now, Report::saying(TaskState::TaskFailed, message), out);
+    }
+
+    fn kill(&mut self, now: Time, id: &TaskId, policy: Option<&KillPolicy>, out: &mut Effects) {
+        let Some(task) = self.task.as_ref().filter(|task| task.info.task_id == *id) else {
+            // The agent kills what it has not sent only if the two no longer agree; see MESOS-8297.
+            let text = format!("Terminating: received a kill for task {id}, which was not launched");
+            out.push(Effect::Log(Level::Error, text));
+            out.push(Effect::Exit(1));
+            return;
+        };
+        let grace = kill_grace(policy, task.info.kill_policy.as_ref());
+        let text = format!("Received kill for task {id} with grace period of {}", shown(grace));
+        out.push(Effect::Log(Level::Info, text));
+        self.kill_within(now, grace, out);
+    }
+
+    /// SIGTERM now, SIGKILL after the grace. A second kill can only shorten the grace of the first.
+    fn kill_within(&mut self, now: Time, grace: Duration, out: &mut Effects) {
+        let Some(task) = &mut self.task else { return };
+        let pid = match (task.phase, task.kill) {
+            (Phase::Done, _) => return,
+            (Phase::Starting, _) => {
+                task.kill = Some(Kill { since: now, escalation: now, grace, number: 0 });
+                return;
+            }
+            (Phase::Running { .. }, Some(kill)) => {
+                let escalation = kill.since + grace;
+                if escalation > kill.escalation {
+                    return;
+                }
+                let at = escalation.max(now);
+                let text = format!("Rescheduling escalation to SIGKILL in {} from now", shown(at.since(now)));
+                out.push(Effect::Log(Level::Info, text));
+                let number = kill.number + 1;
+                task.kill = Some(Kill { since: kill.since, escalation, grace, number });
+                let timer = Timer::Escalate { task: task.info.task_id.clone(), number };
+                out.push(Effect::Wake { at, timer });
+                return;
+            }
+            (Phase::Running { pid }, None) => pid,
+        };
+        let id = task.info.task_id.clone();
+        let escalation = now + grace;
+        task.kill = Some(Kill { since: now, escalation, grace, number: 1 });
+        if !task.too_long && self.session.knows_killing() {
+            self.session.update(now, &id, Report::of(TaskState::TaskKilling), out);
+        }
+        out.push(Effect::Log(Level::Info, format!("Sending SIGTERM to process tree at pid {pid}")));
+        out.push(Effect::Signal { task: id.clone(), signal: Signal::Terminate });
+        let text = format!("Scheduling escalation to SIGKILL in {} from now", shown(grace));
+        out.push(Effect::Log(Level::Info, text));
+        out.push(Effect::Wake { at: escalation, timer: Timer::Escalate { task: id, number: 1 } });
+    }
+
+    fn escalate(&mut self, number: u64, out: &mut Effects) {
+        let Some(Task { info, phase: Phase::Running { pid }, kill: Some(kill), .. }) = &self.task else {
+            return;
+        };
+        if kill.number != number {
+            return;
+        }
+        let text = format!(
+            "Process {pid} did not terminate after {}, sending SIGKILL to process tree at {pid}",
+            shown(kill.grace)
+        );
+        out.push(Effect::Log(Level::Info, text));
+        out.push(Effect::Signal { task: info.task_id.clone(), signal: Signal::Kill });
+    }
+
+    /// Its `max_completion_time` is over. A kill that is under way decides instead.
+    fn ran_too_long(&mut self, now: Time, out: &mut Effects) {
+        let Some(task) = &mut self.task else { return };
+        if !matches!(task.phase, Phase::Running { .. }) || task.kill.is_some() {
+            return;
+        }
+        task.too_long = true;
+        let most = task.info.max_completion_time.map(|most| most.nanoseconds).unwrap_or_default();
+        let most = Duration::from_nanos(u64::try_from(most).unwrap_or_default());
+        let id = &task.info.task_id;
+        let text = format!("Killing task {id} which exceeded its maximum completion time of {}", shown(most));
+        out.push(Effect::Log(Level::Info, text));
+        self.kill_within(now, Duration::ZERO, out);
+    }
+
+    fn ended(&mut self, now: Time, end: End, out: &mut Effects) {
+        let Some(task) = &self.task else { return };
+        let Phase::Running { pid } = task.phase else { return };
+        let (state, reason) = if task.too_long {
+            (TaskState::TaskFailed, Some(Reason::MaxCompletionTimeReached))
+        } else if task.kill.is_some() {
+            (TaskState::TaskKilled, None)
+        } else if end.is_success() {
+            (TaskState::TaskFinished, None)
+        } else {
+            (TaskState::TaskFailed, None)
+        };
+        let message = format!("Command {end}");
+        out.push(Effect::Log(Level::Info, format!("{message} (pid: {pid})")));
+        self.done(now, Report { state, reason, message: Some(message) }, out);
+    }
+
+    /// The task's last word; its acknowledgement ends the executor.
+    fn done(&mut self, now: Time, report: Report, out: &mut Effects) {
+        let Some(task) = &mut self.task else { return };
+        task.phase = Phase::Done;
+        let id = task.info.task_id.clone();
+        self.session.update(now, &id, report, out);
+        out.push(Effect::Wake { at: now + ACKNOWLEDGEMENT_PATIENCE, timer: Timer::Unacknowledged });
+    }
+
+    fn acknowledged(&mut self, id: &TaskId, state: TaskState, out: &mut Effects) {
+        let Some(task) = self.task.as_mut().filter(|task| task.info.task_id == *id) else { return };
+        task.acknowledged = true;
+        if is_terminal(state) {
+            out.push(Effect::Exit(0));
+        }
+    }
+
+    /// Wanted by the agent, or as that is gone. With one task, it is a kill of that.
+    fn shutdown(&mut self, now: Time, out: &mut Effects) {
+        out.push(Effect::Log(Level::Info, "Shutting down".to_owned()));
+        if self.task.is_none() {
+            out.push(Effect::Exit(0));
+            return;
+        }
+        let grace = self.session.config.shutdown_grace_period;
+        out.push(Effect::Wake { at: now + grace, timer: Timer::Shutdown });
+        self.kill_within(now, grace.saturating_sub(SHUTDOWN_MARGIN), out);
+    }
+
+    fn give_up(&mut self, out: &mut Effects) {
+        if let Some(task) = &self.task {
+            out.push(Effect::Signal { task: task.info.task_id.clone(), signal: Signal::Kill });
+        }
+        out.push(Effect::Exit(1));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::*;
+    use super::*;
+    use crate::proto::DurationInfo;
+
+    fn running() -> Driver<State> {
+        let mut driver = Driver::subscribed(State::new(config()));
+        driver.agent(launch(task("t")));
+        driver.happen(Event::Started { task: "t".into(), pid: 42 });
+        driver
+    }
+
+    fn policy(seconds: i64) -> KillPolicy {
+        KillPolicy { grace_period: Some(DurationInfo { nanoseconds: seconds * 1_000_000_000 }) }
+    }
+
+    #[test]
+    fn a_task_starts_runs_and_finishes() {
+        let mut driver = Driver::subscribed(State::new(config()));
+        driver.agent(launch(task("t")));
+        assert_eq!(driver.states(), ["TASK_STARTING"]);
+        let start = driver.started("t");
+        assert_eq!(start.environment["MESOS_TASK_ID"], "t");
+        assert_eq!(start.environment["BASE"], "1");
+        driver.happen(Event::Started { task: "t".into(), pid: 42 });
+        driver.happen(Event::Ended { task: "t".into(), end: End::Code(0) });
+        assert_eq!(driver.states(), ["TASK_STARTING", "TASK_RUNNING", "TASK_FINISHED"]);
+        assert_eq!(driver.updates[2].message(), "Command exited with status 0");
+        driver.acknowledge(0);
+        driver.acknowledge(1);
+        assert_eq!(driver.exit, None);
+        driver.acknowledge(2);
+        assert_eq!(driver.exit, Some(0));
+        assert!(driver.log.iter().any(|line| line == "Command exited with status 0 (pid: 42)"));
+    }
+
+    #[test]
+    fn a_task_fails() {
+        let mut driver = running();
+        driver.happen(Event::Ended { task: "t".into(), end: End::Signal(9) });
+        assert_eq!(driver.states()[2], "TASK_FAILED");
+        assert_eq!(driver.updates[2].message(), "Command terminated with signal Killed");
+        driver.pass(61);
+        assert_eq!(driver.exit, Some(1), "the agent never acknowledged");
+    }
+
+    #[test]
+    fn what_cannot_start_fails_with_the_reason() {
+        let mut driver = Driver::subscribed(State::new(config()));
+        driver.agent(launch(task("t")));
+        driver.happen(Event::NotStarted { task: "t".into(), message: "no such file".to_owned() });
+        assert_eq!(driver.states(), ["TASK_STARTING", "TASK_FAILED"]);
+        assert_eq!(driver.updates[1].message(), "no such file");
+
+        let mut driver = Driver::subscribed(State::new(config()));
+        let mut checked = task("t");
+        checked.health_check = Some(Default::default());
+        driver.agent(launch(checked));
+        assert!(driver.updates[1].message().starts_with("Health checks are not supported yet"));
+        let mut driver = Driver::subscribed(State::new(config()));
+        let mut empty = task("t");
+        empty.command = None;
+        driver.agent(launch(empty));
+        assert_eq!(driver.updates[1].message(), "Expecting task 't' to have a command");
+    }
+
+    #[test]
+    fn there_is_one_task() {
+        let mut driver = running();
+        driver.agent(launch(task("u")));
+        let last = driver.updates.last().unwrap();
+        assert_eq!((last.task_id.value.as_str(), driver.states()[2]), ("u", "TASK_FAILED"));
+        driver.acknowledge(2);
+        assert_eq!(driver.exit, None);
+    }
+
+    #[test]
+    fn a_kill_terminates_and_then_kills() {
+        let mut driver = running();
+        driver.agent(kill("t", None));
+        assert_eq!(driver.signals, ["t TERM"]);
+        driver.pass(2);
+        assert_eq!(driver.signals.len(), 1);
+        driver.pass(2);
+        assert_eq!(driver.signals, ["t TERM", "t KILL"]);
+        driver.happen(Event::Ended { task: "t".into(), end: End::Signal(9) });
+        assert_eq!(driver.states()[2..], ["TASK_KILLED"]);
+    }
+
+    #[test]
+    fn a_second_kill_only_shortens() {
+        let mut driver = running();
+        driver.agent(kill("t", Some(policy(20))));
+        driver.agent(kill("t", Some(policy(30))));
+        driver.pass(4);
+        driver.agent(kill("t", Some(policy(5))));
+        assert_eq!(driver.signals, ["t TERM"]);
+        driver.pass(2);
+        assert_eq!(driver.signals, ["t TERM", "t KILL"]);
+        driver.pass(30);
+        assert_eq!(driver.signals, ["t TERM", "t KILL"]);
+    }
+
+    #[test]
+    fn a_kill_that_comes_before_the_start_waits_for_it() {
+        let mut driver = Driver::subscribed(State::new(config()));
+        driver.agent(launch(task("t")));
+        driver.agent(kill("t", Some(policy(1))));
+        assert_eq!(driver.signals, [""; 0]);
+        driver.happen(Event::Started { task: "t".into(), pid: 42 });
+        assert_eq!(driver.signals, ["t TERM"]);
+        driver.pass(2);
+        assert_eq!(driver.signals, ["t TERM", "t KILL"]);
+    }
+
+    #[test]
+    fn a_kill_of_nothing_ends_the_executor() {
+        let mut driver = Driver::subscribed(State::new(config()));
+        driver.agent(kill("t", None));
+        assert_eq!(driver.exit, Some(1));
+    }
+
+    #[test]
+    fn a_framework_that_wants_it_hears_of_the_kill() {
+        let mut driver = Driver::new(State::new(config()));
+        driver.happen(Event::Connected);
+        driver.agent(subscribed(true));
+        driver.agent(launch(task("t")));
+        driver.happen(Event::Started { task: "t".into(), pid: 42 });
+        driver.agent(kill("t", None));
+        assert_eq!(driver.states()[2..], ["TASK_KILLING"]);
+    }
+
+    #[test]
+    fn a_task_that_takes_too_long_fails() {
+        let mut driver = Driver::subscribed(State::new(config()));
+        let mut long = task("t");
+        long.max_completion_time = Some(DurationInfo { nanoseconds: 10_000_000_000 });
+        driver.agent(launch(long));
+        driver.happen(Event::Started { task: "t".into(), pid: 42 });
+        driver.pass(11);
+        assert_eq!(driver.signals, ["t TERM", "t KILL"]);
+        driver.happen(Event::Ended { task: "t".into(), end: End::Signal(15) });
+        assert_eq!(driver.updates[2].reason(), Reason::MaxCompletionTimeReached);
+        assert_eq!(driver.states()[2], "TASK_FAILED");
+    }
+
+    #[test]
+    fn shutdown_kills_within_the_grace() {
+        let mut driver = running();
+        driver.agent(event(event::Type::Shutdown));
+        assert_eq!(driver.signals, ["t TERM"]);
+        driver.pass(4);
+        assert_eq!(driver.signals, ["t TERM", "t KILL"]);
+        driver.pass(2);
+        assert_eq!(driver.exit, Some(1));
+
+        let mut driver = Driver::subscribed(State::new(config()));
+        driver.agent(event(event::Type::Shutdown));
+        assert_eq!(driver.exit, Some(0));
+    }
+
+    #[test]
+    fn without_checkpoints_it_ends_with_its_agent() {
+        let mut driver = running();
+        driver.happen(Event::Disconnected("reset".to_owned()));
+        assert_eq!(driver.signals, ["t TERM"]);
+        assert_eq!(driver.connects, 1);
+        driver.happen(Event::Ended { task: "t".into(), end: End::Signal(15) });
+        driver.pass(6);
+        assert_eq!(driver.exit, Some(1));
+    }
+
+    #[test]
+    fn with_checkpoints_it_waits_and_tells_what_was_missed() {
+        let mut driver = Driver::subscribed(State::new(checkpointed()));
+        driver.agent(launch(task("t")));
+        driver.acknowledge(0);
+        driver.happen(Event::Started { task: "t".into(), pid: 42 });
+        driver.happen(Event::Disconnected("reset".to_owned()));
+        driver.happen(Event::Ended { task: "t".into(), end: End::Code(0) });
+        driver.pass(3);
+        driver.happen(Event::Disconnected("refused".to_owned()));
+        driver.pass(3);
+        assert_eq!(driver.connects, 3);
+        driver.happen(Event::Connected);
+        let subscribe = driver.subscribes.last().unwrap();
+        let states: Vec<&str> = subscribe
+            .unacknowledged_updates
+            .iter()
+            .map(|update| update.status.state().as_str_name())
+            .collect();
+        assert_eq!(states, ["TASK_RUNNING", "TASK_FINISHED"]);
+        assert!(subscribe.unacknowledged_tasks.is_empty(), "its first update was acknowledged");
+        driver.agent(subscribed(false));
+        driver.pass(20 * 60);
+        assert_eq!(driver.exit, Some(1), "nobody acknowledged within a minute");
+    }
+
+    #[test]
+    fn an_agent_that_stays_away_is_not_waited_for_longer() {
+        let mut driver = Driver::subscribed(State::new(checkpointed()));
+        driver.agent(launch(task("t")));
+        driver.happen(Event::Started { task: "t".into(), pid: 42 });
+        driver.happen(Event::Disconnected("reset".to_owned()));
+        for _ in 0..110 {
+            driver.pass(9);
+            if driver.exit.is_none() {
+                driver.happen(Event::Disconnected("refused".to_owned()));
+            }
+        }
+        assert_eq!(driver.signals, ["t TERM", "t KILL", "t KILL"]);
+        assert_eq!(driver.exit, Some(1));
+    }
+
+    #[test]
+    fn subscribing_is_repeated_after_a_refusal_only() {
+        let mut driver = Driver::new(State::new(config()));
+        driver.happen(Event::Connected);
+        driver.pass(5);
+        assert_eq!(driver.subscribes.len(), 1);
+        driver.happen(Event::Refused("'503 Service Unavailable'".to_owned()));
+        driver.pass(2);
+        assert_eq!(driver.subscribes.len(), 2);
+        driver.agent(subscribed(false));
+        driver.pass(5);
+        assert_eq!(driver.subscribes.len(), 2);
+    }
+
+    #[test]
+    fn unknown_acknowledgements_are_ignored() {
+        let mut driver = running();
+        driver.acknowledge(0);
+        driver.acknowledge(0);
+        assert!(driver.log.last().unwrap().contains("for unknown status update"));
+    }
+}
