@@ -1,7 +1,7 @@
 //! What the agent knows. Views read clones of `Node`: its maps share their nodes, so a clone costs the same
 //! at one task and at ten thousand, and a reader never holds up the core.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,8 +16,8 @@ use crate::agent::updates::Updates;
 use crate::base::time::Time;
 use crate::base::upid::Upid;
 use crate::proto::{
-    AgentId, AgentInfo, ContainerId, ExecutorId, ExecutorInfo, FrameworkId, FrameworkInfo, KillPolicy, Task,
-    TaskGroupInfo, TaskId, TaskInfo, TaskState, framework_info, task_status,
+    AgentId, AgentInfo, ContainerId, ExecutorId, ExecutorInfo, FrameworkId, FrameworkInfo, KillPolicy,
+    OfferId, Task, TaskGroupInfo, TaskId, TaskInfo, TaskState, framework_info, task_status,
 };
 
 /// Source: `MAX_COMPLETED_FRAMEWORKS`, slave/constants.hpp 1.11.
@@ -32,6 +32,7 @@ pub struct State {
     pub node: Node,
     pub(super) registration: Registration,
     pub(super) updates: Updates,
+    pub(super) launches: Launches,
     /// Containers that are not known to be gone.
     pub(super) containers: BTreeMap<ContainerId, (FrameworkId, ExecutorId)>,
     /// Streams that executors are reached by.
@@ -104,6 +105,34 @@ pub(super) struct Registration {
     pub ping_timeout: Duration,
     /// Changes with every change of what this agent has; a task names the one it was offered.
     pub resource_version: Bytes,
+}
+
+/// The latest launches, so that a message which comes twice runs nothing twice.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Launches {
+    /// Oldest first.
+    order: VecDeque<(OfferId, TaskId)>,
+    known: BTreeSet<(OfferId, TaskId)>,
+}
+
+/// How many launches are remembered: more than an agent takes while a message can be under way.
+const REMEMBERED_LAUNCHES: usize = 10_000;
+
+impl Launches {
+    /// False for a task that this offer was used for before. It is remembered.
+    pub fn is_new(&mut self, offer: &OfferId, task: &TaskId) -> bool {
+        let launch = (offer.clone(), task.clone());
+        if !self.known.insert(launch.clone()) {
+            return false;
+        }
+        self.order.push_back(launch);
+        if self.order.len() > REMEMBERED_LAUNCHES
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.known.remove(&oldest);
+        }
+        true
+    }
 }
 
 /// A framework that has work here, or had.
@@ -222,6 +251,7 @@ impl State {
                 counters: Counters::default(),
             },
             updates: Updates::paused(),
+            launches: Launches::default(),
             containers: BTreeMap::new(),
             streams: BTreeMap::new(),
             rng: ChaCha8Rng::seed_from_u64(seed),
@@ -284,6 +314,12 @@ impl Node {
 impl Framework {
     pub fn is_partition_aware(&self) -> bool {
         is_partition_aware(&self.info)
+    }
+
+    /// Whether all was said and heard of a task that was here, as far as is remembered.
+    pub fn has_completed(&self, task: &TaskId) -> bool {
+        let executors = self.executors.values().chain(&self.completed_executors);
+        executors.flat_map(|executor| &executor.completed_tasks).any(|completed| completed.task_id == *task)
     }
 }
 

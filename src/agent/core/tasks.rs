@@ -7,16 +7,16 @@ use std::sync::Arc;
 
 use tracing::{info, warn};
 
-use super::state::{Connection, Executor, ExecutorPhase, Phase, State, is_partition_aware};
 use super::frameworks::scheduler_pid;
+use super::state::{Connection, Executor, ExecutorPhase, Phase, State, is_partition_aware};
 use super::{Effects, command};
 use crate::agent::paths;
 use crate::base::time::Time;
 use crate::proto::internal::{KillTaskMessage, ResourceVersionUuid, RunTaskGroupMessage, RunTaskMessage};
 use crate::proto::task_status::Reason;
 use crate::proto::{
-    ExecutorId, ExecutorInfo, FrameworkId, FrameworkInfo, Resource, Task, TaskGroupInfo, TaskId, TaskInfo,
-    TaskState, executor, resource,
+    ExecutorId, ExecutorInfo, FrameworkId, FrameworkInfo, OfferId, Resource, Task, TaskGroupInfo, TaskId,
+    TaskInfo, TaskState, executor, resource,
 };
 
 /// What the master gives to an executor in one go.
@@ -44,6 +44,8 @@ struct Assignment {
     launch_executor: Option<bool>,
     /// The executor was made here, of the task's command.
     generated: bool,
+    /// The offer it was launched on; masters of Mesos do not tell.
+    offer: Option<OfferId>,
 }
 
 /// Why work is not taken: what the framework is told of each of its tasks.
@@ -56,6 +58,7 @@ impl State {
     pub(super) fn run_task(&mut self, now: Time, message: RunTaskMessage, out: &mut Effects) {
         let RunTaskMessage { framework, mut task, resource_version_uuids, pid, launch_executor, .. } =
             message;
+        let offer = message.offer_id;
         let Some(id) = framework.id.clone() else {
             warn!("ignored a task whose framework has no id");
             return;
@@ -73,7 +76,8 @@ impl State {
         let pid = pid.as_deref().and_then(scheduler_pid);
         let work = Work::Task(Arc::new(task));
         let versions = resource_version_uuids;
-        let assignment = Assignment { framework, id, executor, work, versions, launch_executor, generated };
+        let assignment =
+            Assignment { framework, id, executor, work, versions, launch_executor, generated, offer };
         self.assign(now, assignment, pid, out);
     }
 
@@ -103,6 +107,7 @@ impl State {
             versions: message.resource_version_uuids,
             launch_executor: message.launch_executor,
             generated: false,
+            offer: message.offer_id,
         };
         self.assign(now, assignment, None, out);
     }
@@ -122,6 +127,12 @@ impl State {
         let ours = self.node.id();
         if let Some(task) = work.tasks().iter().find(|task| task.agent_id != ours) {
             warn!(task = %task.task_id, agent = %task.agent_id, "ignored a task meant for another agent");
+            return;
+        }
+        if let Some(offer) = &assignment.offer
+            && work.tasks().iter().any(|task| !self.launches.is_new(offer, &task.task_id))
+        {
+            warn!(framework = %id, %offer, "ignored tasks: the message came a second time");
             return;
         }
         let known = self.node.framework(id);
@@ -312,6 +323,10 @@ impl State {
             return;
         }
         let Some(executor) = self.node.executor_of(&framework_id, &task_id) else {
+            if framework.has_completed(&task_id) {
+                info!(task = %task_id, "not killed: it has ended, and its scheduler knows");
+                return;
+            }
             let state = lost_or(TaskState::TaskDropped, &framework.info);
             let (reason, message) = (Reason::ExecutorTerminated, "Cannot find executor");
             let status = self.own_status(now, &framework_id, &task_id, state, reason, message, None);

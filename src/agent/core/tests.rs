@@ -342,11 +342,37 @@ fn the_environment_is_that_of_mesos() {
 }
 
 #[test]
+fn a_message_that_comes_twice_runs_nothing_twice() {
+    let mut world = World::registered();
+    let run = |offer: &str| RunTaskMessage {
+        framework: framework(),
+        task: with_executor("t", "e"),
+        offer_id: Some(offer.into()),
+        ..RunTaskMessage::default()
+    };
+    world.master(run("O1"));
+    let container = world.launch().container.clone();
+    world.event(Event::Report(Report::Launched { container, pid: 1 }));
+    world.subscribe("e", "s1", executor::call::Subscribe::default());
+    world.update("e", "t", TaskState::TaskFinished, 1);
+    world.acknowledge("t", bytes(1));
+    world.master(run("O1"));
+    assert!(world.out.is_empty());
+    let kill = KillTaskMessage { framework_id: "F".into(), task_id: "t".into(), ..KillTaskMessage::default() };
+    world.master(kill);
+    assert!(world.out.is_empty(), "its scheduler knows that it has ended");
+    // The same id on another offer is another launch.
+    world.master(run("O2"));
+    assert_eq!(world.events(), [LaunchEvent]);
+}
+
+#[test]
 fn messages_go_both_ways() {
     for (pid, to) in [("@0.0.0.0:0", MASTER), ("scheduler-1@10.0.0.3:7", "scheduler-1@10.0.0.3:7")] {
         let mut world = World::registered();
         let task = with_executor("t", "e");
-        let run = RunTaskMessage { framework: framework(), task, pid: Some(pid.to_owned()), ..Default::default() };
+        let run =
+            RunTaskMessage { framework: framework(), task, pid: Some(pid.to_owned()), ..Default::default() };
         world.master(run);
         world.subscribe("e", "s1", executor::call::Subscribe::default());
         let message = internal::FrameworkToExecutorMessage {
@@ -367,7 +393,11 @@ fn messages_go_both_ways() {
             ..executor::Call::default()
         };
         world.event(Event::Call { reply: ReplyId(9), call: Box::new(call) });
-        assert!(matches!(&world.out[0], Effect::Send { to: went, .. } if went.to_string() == to), "{:?}", world.out);
+        assert!(
+            matches!(&world.out[0], Effect::Send { to: went, .. } if went.to_string() == to),
+            "{:?}",
+            world.out
+        );
     }
 }
 

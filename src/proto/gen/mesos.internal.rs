@@ -487,6 +487,8 @@ pub struct RunTaskMessage {
     pub pid: ::core::option::Option<::prost::alloc::string::String>,
     #[prost(bool, optional, tag = "6")]
     pub launch_executor: ::core::option::Option<bool>,
+    #[prost(message, optional, tag = "1000")]
+    pub offer_id: ::core::option::Option<super::OfferId>,
 }
 impl ::prost::Name for RunTaskMessage {
     const NAME: &'static str = "RunTaskMessage";
@@ -510,6 +512,8 @@ pub struct RunTaskGroupMessage {
     pub resource_version_uuids: ::prost::alloc::vec::Vec<ResourceVersionUuid>,
     #[prost(bool, optional, tag = "5")]
     pub launch_executor: ::core::option::Option<bool>,
+    #[prost(message, optional, tag = "1000")]
+    pub offer_id: ::core::option::Option<super::OfferId>,
 }
 impl ::prost::Name for RunTaskGroupMessage {
     const NAME: &'static str = "RunTaskGroupMessage";

@@ -2598,6 +2598,7 @@ pub static M_INTERNAL__RUNTASKMESSAGE: Message = Message { name: "mesos.internal
     Field { number: 5, names: ["resource_version_uuids", "resource_version_uuids"], kind: Kind::Message(&M_INTERNAL__RESOURCEVERSIONUUID), label: Label::Repeated, default: Default::None },
     Field { number: 3, names: ["pid", "pid"], kind: Kind::String, label: Label::Optional, default: Default::None },
     Field { number: 6, names: ["launch_executor", "launch_executor"], kind: Kind::Bool, label: Label::Optional, default: Default::None },
+    Field { number: 1000, names: ["offer_id", "offer_id"], kind: Kind::Message(&M_OFFERID), label: Label::Optional, default: Default::None },
 ] };
 pub static M_INTERNAL__RUNTASKGROUPMESSAGE: Message = Message { name: "mesos.internal.RunTaskGroupMessage", size: size_of::<super::internal::RunTaskGroupMessage>(), fields: &[
     Field { number: 1, names: ["framework", "framework"], kind: Kind::Message(&M_FRAMEWORKINFO), label: Label::Required, default: Default::None },
@@ -2605,6 +2606,7 @@ pub static M_INTERNAL__RUNTASKGROUPMESSAGE: Message = Message { name: "mesos.int
     Field { number: 3, names: ["task_group", "task_group"], kind: Kind::Message(&M_TASKGROUPINFO), label: Label::Required, default: Default::None },
     Field { number: 4, names: ["resource_version_uuids", "resource_version_uuids"], kind: Kind::Message(&M_INTERNAL__RESOURCEVERSIONUUID), label: Label::Repeated, default: Default::None },
     Field { number: 5, names: ["launch_executor", "launch_executor"], kind: Kind::Bool, label: Label::Optional, default: Default::None },
+    Field { number: 1000, names: ["offer_id", "offer_id"], kind: Kind::Message(&M_OFFERID), label: Label::Optional, default: Default::None },
 ] };
 pub static M_INTERNAL__KILLTASKMESSAGE: Message = Message { name: "mesos.internal.KillTaskMessage", size: size_of::<super::internal::KillTaskMessage>(), fields: &[
     Field { number: 1, names: ["framework_id", "framework_id"], kind: Kind::Message(&M_FRAMEWORKID), label: Label::Required, default: Default::None },

@@ -61,6 +61,7 @@ impl State {
             resource_version_uuids: self.resource_versions(&accepted.agent),
             pid: Some(driver_pid(&framework)),
             launch_executor: Some(true),
+            offer_id: accepted.offer.clone(),
             ..Default::default()
         };
         if !agent.can(AgentCapability::ReservationRefinement) {
@@ -133,6 +134,7 @@ impl State {
             task_group: launch.task_group.clone(),
             resource_version_uuids: self.resource_versions(&accepted.agent),
             launch_executor: Some(true),
+            offer_id: accepted.offer.clone(),
         };
         if !agent.can(AgentCapability::ReservationRefinement) {
             convert::downgrade(&mut message.executor).map_err(|why| why.to_string())?;

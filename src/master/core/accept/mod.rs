@@ -10,7 +10,7 @@ use crate::proto::offer::operation::Type;
 use crate::proto::scheduler::{self, call, event};
 use crate::proto::task_status::Reason;
 use crate::proto::{
-    AgentId, FrameworkId, OperationState, OperationStatus, TaskInfo, TaskState, TaskStatus, offer,
+    AgentId, FrameworkId, OfferId, OperationState, OperationStatus, TaskInfo, TaskState, TaskStatus, offer,
 };
 use crate::resources::Resources;
 
@@ -27,6 +27,8 @@ struct Accepted {
     role: crate::alloc::Role,
     /// Of the offers, what no operation has taken yet.
     remaining: Resources,
+    /// One of the offers: it is never used again, so agents know messages that they had before by it.
+    offer: Option<OfferId>,
 }
 
 impl State {
@@ -57,7 +59,8 @@ impl State {
         }
         tracing::info!(framework = %id, %agent, offers = accept.offer_ids.len(), "processing ACCEPT");
         let refuse = refused_for(accept.filters.as_ref());
-        let mut accepted = Accepted { framework: id.clone(), agent, role, remaining };
+        let offer = accept.offer_ids.first().cloned();
+        let mut accepted = Accepted { framework: id.clone(), agent, role, remaining, offer };
         for operation in accept.operations {
             match operation.r#type() {
                 Type::Launch => self.launch(&mut accepted, operation, now, out),
