@@ -94,6 +94,8 @@ class Recorder(Scheduler):
         self.messages.append(message)
 
     def error(self, driver, message):
+        # pymesos would subscribe again, and so fight with whoever took its place.
+        driver.stop(failover=True)
         self.errors.append(message)
 
     def states(self, name):
@@ -270,7 +272,6 @@ def takeover(master):
     with Framework(master, after, id={"value": first.id}) as second:
         until("the error", lambda: before.errors)
         assert before.errors[0] == "Framework failed over", before.errors
-        first.driver.stop(failover=True)
         second.driver.reconcileTasks([])
         until("the task's state", lambda: after.updates)
         assert after.states("taken") == ["TASK_RUNNING"], after.updates
@@ -291,7 +292,6 @@ def teardown(master):
     revenant.driver.start()
     until("the error", lambda: again.errors)
     assert "Framework has been removed" in again.errors[0], again.errors
-    revenant.driver.stop(failover=True)
 
 
 def refusals(master):
