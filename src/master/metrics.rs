@@ -27,8 +27,8 @@ pub fn values(cluster: &Cluster, uptime: f64, queued: i64) -> Snapshot {
     }
     for ((state, source, reason), count) in &cluster.counters.task_ends {
         let name = [state.as_str_name(), source.as_str_name(), reason.as_str_name()].join("/").to_lowercase();
-        // The enum says agent since 1.0; the metric never did.
-        set(&name.replace("source_agent", "source_slave"), *count as f64);
+        // The enums say agent since 1.0; the metrics never did.
+        set(&name.replace("agent", "slave"), *count as f64);
     }
     agents(cluster, &mut set);
     frameworks(cluster, &mut set);
@@ -116,5 +116,33 @@ fn allocator(cluster: &Cluster, values: &mut Snapshot) {
         };
         set("total", totals[index]);
         set("offered_or_allocated", held[index]);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::master::view::tests::cluster;
+
+    #[test]
+    fn numbers_of_a_small_cluster() {
+        let values = values(&cluster(), 1.5, 3);
+        for (name, value) in [
+            ("master/uptime_secs", 1.5),
+            ("master/event_queue_messages", 3.0),
+            ("master/slaves_active", 1.0),
+            ("master/slaves_inactive", 0.0),
+            ("master/frameworks_connected", 1.0),
+            ("master/tasks_running", 1.0),
+            ("master/tasks_staging", 0.0),
+            ("master/outstanding_offers", 1.0),
+            ("master/cpus_total", 6.0),
+            ("master/cpus_used", 0.6),
+            ("master/cpus_revocable_total", 0.0),
+            ("master/slave_registrations", 0.0),
+            ("allocator/mesos/resources/cpus/offered_or_allocated", 1.6),
+        ] {
+            assert_eq!(values.get(name), Some(&value), "{name}");
+        }
     }
 }

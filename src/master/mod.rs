@@ -12,3 +12,6 @@ pub mod start;
 pub mod streams;
 pub mod validate;
 pub mod view;
+
+#[cfg(test)]
+mod tests;

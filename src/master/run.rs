@@ -68,10 +68,16 @@ pub struct Snapshot {
 pub struct Ended;
 
 /// Readers that wait for a snapshot.
-#[derive(Default)]
 struct Readers {
     some: AtomicBool,
-    waiting: Mutex<Vec<oneshot::Sender<Snapshot>>>,
+    /// None when the loop has ended.
+    waiting: Mutex<Option<Vec<oneshot::Sender<Snapshot>>>>,
+}
+
+impl Default for Readers {
+    fn default() -> Readers {
+        Readers { some: AtomicBool::new(false), waiting: Mutex::new(Some(Vec::new())) }
+    }
 }
 
 /// The way to the core, for everything that is not the loop. Cheap to clone.
@@ -92,6 +98,12 @@ struct Shared {
 pub struct Inbox {
     inputs: Receiver<Input>,
     core: Core,
+}
+
+impl Drop for Inbox {
+    fn drop(&mut self) {
+        *self.core.shared.readers.waiting.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
 }
 
 /// The queue that everything meets in.
@@ -156,7 +168,10 @@ impl Core {
     pub async fn snapshot(&self) -> Result<Snapshot, Ended> {
         let (sender, snapshot) = oneshot::channel();
         let readers = &self.shared.readers;
-        readers.waiting.lock().unwrap_or_else(PoisonError::into_inner).push(sender);
+        match &mut *readers.waiting.lock().unwrap_or_else(PoisonError::into_inner) {
+            Some(waiting) => waiting.push(sender),
+            None => return Err(Ended),
+        }
         // The first reader wakes the loop; it takes all that are there by then.
         if !readers.some.swap(true, Ordering::AcqRel) {
             self.send(Input::Nudge)?;
@@ -354,7 +369,8 @@ impl Loop {
         if !readers.some.swap(false, Ordering::AcqRel) {
             return;
         }
-        let waiting = std::mem::take(&mut *readers.waiting.lock().unwrap_or_else(PoisonError::into_inner));
+        let mut waiting = readers.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        let waiting = waiting.as_mut().map(std::mem::take).unwrap_or_default();
         let (version, last) = &self.snapshot;
         let current = last.upgrade().filter(|_| *version == self.version);
         let cluster = current.unwrap_or_else(|| Arc::new(self.state.cluster().clone()));

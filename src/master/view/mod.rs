@@ -15,7 +15,7 @@ mod state;
 mod summary;
 mod tasks;
 #[cfg(test)]
-mod tests;
+pub(in crate::master) mod tests;
 
 pub use agents::agents;
 pub use frameworks::frameworks;

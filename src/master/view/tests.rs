@@ -206,7 +206,7 @@ fn agent(id: &str) -> Arc<Agent> {
     })
 }
 
-fn cluster() -> Cluster {
+pub(in crate::master) fn cluster() -> Cluster {
     let offer = Offer {
         id: "O0".into(),
         framework: "F0".into(),
