@@ -2,7 +2,6 @@
 //!
 //! One thread, fed by one queue. A read gets a clone of `Node`, whose maps share their nodes with the core's,
 //! and is rendered elsewhere.
-#![expect(clippy::disallowed_methods, reason = "a shell: one task per thing that is waited for")]
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};

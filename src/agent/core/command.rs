@@ -70,7 +70,7 @@ fn shipped(config: &Config, name: &str) -> CommandInfo {
 
 fn describe(command: &CommandInfo) -> String {
     let cut = |text: &str| match text.len() > NAME_COMMAND_MAX {
-        true => format!("{}...", &text[..text.floor_char_boundary(NAME_COMMAND_MAX - 3)]),
+        true => format!("{}...", start_of(text, NAME_COMMAND_MAX - 3)),
         false => text.to_owned(),
     };
     match (&command.value, command.shell.unwrap_or(true)) {
@@ -82,6 +82,12 @@ fn describe(command: &CommandInfo) -> String {
             format!("(Command: [{}])", cut(&all))
         }
     }
+}
+
+/// At most so many bytes, and whole characters.
+fn start_of(text: &str, bytes: usize) -> &str {
+    let end = (0..=bytes).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
+    &text[..end]
 }
 
 fn overhead(role: Option<&resource::AllocationInfo>) -> Vec<Resource> {

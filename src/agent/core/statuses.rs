@@ -150,7 +150,7 @@ impl State {
     }
 
     fn check_update(&self, update: &StatusUpdate) -> Result<(), &'static str> {
-        if !update.uuid.as_ref().is_some_and(|uuid| uuid.len() == UUID_LEN) {
+        if !update.uuid.as_ref().is_some_and(is_uuid) {
             return Err("it has no uuid");
         }
         let ours = self.node.info.id.as_ref();

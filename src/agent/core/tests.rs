@@ -128,43 +128,51 @@ impl World {
     }
 
     fn sent(&self) -> Vec<&Message> {
-        let sent = |effect| match effect {
-            &Effect::Send { ref message, .. } => Some(&**message),
-            _ => None,
-        };
+        fn sent(effect: &Effect) -> Option<&Message> {
+            match effect {
+                Effect::Send { message, .. } => Some(message),
+                _ => None,
+            }
+        }
         self.out.iter().filter_map(sent).collect()
     }
 
     fn launch(&self) -> &Launch {
-        let launch = |effect| match effect {
-            &Effect::Launch(ref launch) => Some(&**launch),
-            _ => None,
-        };
+        fn launch(effect: &Effect) -> Option<&Launch> {
+            match effect {
+                Effect::Launch(launch) => Some(launch),
+                _ => None,
+            }
+        }
         self.out.iter().find_map(launch).unwrap_or_else(|| panic!("no launch in {:?}", self.out))
     }
 
     fn updates(&self) -> Vec<&StatusUpdate> {
-        let update = |message| match message {
-            &Message::StatusUpdate(ref message) => Some(&message.update),
-            _ => None,
-        };
+        fn update(message: &Message) -> Option<&StatusUpdate> {
+            match message {
+                Message::StatusUpdate(message) => Some(&message.update),
+                _ => None,
+            }
+        }
         self.sent().into_iter().filter_map(update).collect()
     }
 
     /// What executors are told, by type.
     fn events(&self) -> Vec<executor::event::Type> {
-        let told = |effect| match effect {
-            &Effect::Stream { ref event, .. } => Some(event.r#type()),
+        let told = |effect: &Effect| match effect {
+            Effect::Stream { event, .. } => Some(event.r#type()),
             _ => None,
         };
         self.out.iter().filter_map(told).collect()
     }
 
     fn answer(&self) -> &Answer {
-        let answer = |effect| match effect {
-            &Effect::Reply { ref answer, .. } => Some(answer),
-            _ => None,
-        };
+        fn answer(effect: &Effect) -> Option<&Answer> {
+            match effect {
+                Effect::Reply { answer, .. } => Some(answer),
+                _ => None,
+            }
+        }
         self.out.iter().find_map(answer).expect("an answer")
     }
 
@@ -358,7 +366,8 @@ fn a_message_that_comes_twice_runs_nothing_twice() {
     world.acknowledge("t", bytes(1));
     world.master(run("O1"));
     assert!(world.out.is_empty());
-    let kill = KillTaskMessage { framework_id: "F".into(), task_id: "t".into(), ..KillTaskMessage::default() };
+    let kill =
+        KillTaskMessage { framework_id: "F".into(), task_id: "t".into(), ..KillTaskMessage::default() };
     world.master(kill);
     assert!(world.out.is_empty(), "its scheduler knows that it has ended");
     // The same id on another offer is another launch.
