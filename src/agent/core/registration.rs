@@ -60,6 +60,9 @@ impl State {
     }
 
     /// What was agreed with the master no longer counts.
+    ///
+    /// Nor do tasks that it sent before: what it sends from the next registration on names a version that is drawn
+    /// here, so that a task which comes late, after the master heard that it is not here, does not run after all.
     fn disconnect(&mut self) {
         if self.node.phase == Phase::Running {
             self.node.phase = Phase::Disconnected;
@@ -67,6 +70,7 @@ impl State {
         self.updates.pause();
         self.registration.number += 1;
         self.registration.ping_number += 1;
+        self.registration.resource_version = self.uuid_bytes();
     }
 
     fn wake_to_register(&mut self, at: Time, out: &mut Effects) {
@@ -222,7 +226,7 @@ impl State {
     }
 
     /// What may have changed since the registration was sent.
-    fn tell_resources(&self, out: &mut Effects) {
+    pub(super) fn tell_resources(&self, out: &mut Effects) {
         let message = UpdateSlaveMessage {
             agent_id: self.node.id(),
             update_oversubscribed_resources: Some(false),

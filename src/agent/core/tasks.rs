@@ -153,6 +153,10 @@ impl State {
         }
         self.add_framework(framework, pid);
         self.node.counters.staged_tasks += work.tasks().len() as u64;
+        if self.is_outdated(&assignment) && self.node.phase == Phase::Running {
+            // Lest the master holds on to an old version for ever.
+            self.tell_resources(out);
+        }
         match self.refusal(&assignment) {
             Some(refusal) => self.refuse(now, &assignment, refusal, out),
             None => self.take(now, assignment, out),
@@ -220,8 +224,7 @@ impl State {
                  loaded the 'cgroups/mem' isolator",
             );
         }
-        let mut own_versions = assignment.versions.iter().filter(|of| of.resource_provider_id.is_none());
-        if own_versions.any(|version| version.uuid.value != self.registration.resource_version) {
+        if self.is_outdated(assignment) {
             return refusal(Reason::InvalidOffers, "Task assumes outdated resource state");
         }
         if tasks.iter().flat_map(|task| &task.resources).any(needs_checkpointing) {
@@ -255,6 +258,12 @@ impl State {
             }
             _ => None,
         }
+    }
+
+    /// Whether the master decided on the work by what it knew of this agent at an earlier registration.
+    fn is_outdated(&self, assignment: &Assignment) -> bool {
+        let mut own_versions = assignment.versions.iter().filter(|of| of.resource_provider_id.is_none());
+        own_versions.any(|version| version.uuid.value != self.registration.resource_version)
     }
 
     /// Nothing speaks against it: queued, and sent if its executor is there.

@@ -102,7 +102,7 @@ impl State {
             return;
         }
         if !self.cluster.frameworks.contains_key(&id) {
-            self.recover_framework(&info, out);
+            self.recover_framework(&info, now, out);
         }
         self.take_over(connection, info, suppressed, force, now, out);
     }
@@ -187,8 +187,11 @@ impl State {
     }
 
     /// A framework that only its agents or its own id speak of, as after a failover of the master: known, and
-    /// without a scheduler. Source: `Master::recoverFramework`, 1.11.
-    pub(super) fn recover_framework(&mut self, info: &FrameworkInfo, out: &mut Effects) {
+    /// without a scheduler.
+    ///
+    /// It goes if no scheduler comes in its `failover_timeout`, or in the time that agents have to come back should
+    /// that be longer; Mesos keeps it and its tasks for ever (MESOS-4659). Source: `Master::recoverFramework`, 1.11.
+    pub(super) fn recover_framework(&mut self, info: &FrameworkInfo, now: Time, out: &mut Effects) {
         let framework = Framework {
             active: false,
             recovered: true,
@@ -202,7 +205,10 @@ impl State {
             active: false,
             held: Vec::new(),
         }));
+        let id = framework.id.clone();
         self.insert_framework(framework);
+        let timeout = validate::framework::failover_timeout(info).unwrap_or(Duration::ZERO);
+        self.await_scheduler(id, now + timeout.max(self.flags.agent_reregister_timeout), out);
     }
 
     /// The first things on a new connection: SUBSCRIBED, and over HTTP a HEARTBEAT at once.
@@ -388,11 +394,12 @@ impl State {
         let Some(framework) = self.cluster.framework(id) else { return };
         let timeout = validate::framework::failover_timeout(&framework.info).unwrap_or(Duration::ZERO);
         tracing::info!(framework = %id, ?timeout, "framework disconnected, giving it time to fail over");
-        let number = self.connections.get(id).copied().unwrap_or(0);
-        out.push(Effect::Wake {
-            at: now + timeout,
-            timer: Timer::Failover { framework: id.clone(), number },
-        });
+        self.await_scheduler(id.clone(), now + timeout, out);
+    }
+
+    fn await_scheduler(&self, framework: FrameworkId, until: Time, out: &mut Effects) {
+        let number = self.connections.get(&framework).copied().unwrap_or(0);
+        out.push(Effect::Wake { at: until, timer: Timer::Failover { framework, number } });
     }
 
     pub(super) fn failover_late(&mut self, id: &FrameworkId, number: u64, now: Time, out: &mut Effects) {

@@ -1,5 +1,7 @@
 //! RECONCILE: what the master knows of a framework's tasks, told again.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use crate::base::time::Time;
 use crate::proto::scheduler::call;
 use crate::proto::task_status::Reason;
@@ -12,7 +14,8 @@ use super::tell::{state_for, status, status_of, time_info, update_event};
 
 impl State {
     /// No tasks named: all that are known (implicit). Tasks named: an answer for each, but for those whose agent
-    /// may yet come back to this leader. Source: `Master::reconcile`, 1.11.
+    /// may yet come back to this leader. Source: `Master::reconcile`, 1.11, which does not look at the tasks that
+    /// ended: it calls them gone, unreachable or unknown.
     pub(super) fn reconcile(
         &mut self,
         id: &FrameworkId,
@@ -28,8 +31,12 @@ impl State {
                 self.tell(id, update_event(latest(task, now)), out);
             }
         }
+        let named: BTreeSet<&TaskId> = reconcile.tasks.iter().map(|task| &task.task_id).collect();
+        let completed = framework.completed_tasks.iter().filter(|task| named.contains(&task.id));
+        let ended: BTreeMap<&TaskId, &Task> = completed.map(|task| (&task.id, &**task)).collect();
         for call::reconcile::Task { task_id, agent_id } in &reconcile.tasks {
-            if let Some(status) = self.reconciled(&framework, task_id, agent_id.as_ref(), now) {
+            let ended = ended.get(task_id).copied();
+            if let Some(status) = self.reconciled(&framework, ended, task_id, agent_id.as_ref(), now) {
                 self.tell(id, update_event(status), out);
             }
         }
@@ -38,6 +45,7 @@ impl State {
     fn reconciled(
         &self,
         framework: &Framework,
+        ended: Option<&Task>,
         task: &TaskId,
         agent: Option<&AgentId>,
         now: Time,
@@ -64,6 +72,10 @@ impl State {
         } else {
             (TaskState::TaskUnknown, "Reconciliation: Task is unknown")
         };
+        if let Some(ended) = ended.filter(|ended| agent.is_none_or(|agent| ended.agent == *agent)) {
+            let message = "Reconciliation: Latest task state";
+            return Some(status_of(ended, ended.state, Reason::Reconciliation, message, now));
+        }
         let state = state_for(framework, state);
         let mut status = status(task, agent, state, Reason::Reconciliation, message, now);
         status.unreachable_time = unreachable.map(|at| time_info(*at));

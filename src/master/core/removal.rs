@@ -1,5 +1,9 @@
 //! What becomes of an agent's tasks, executors and offers when the agent leaves the books.
 
+use std::sync::Arc;
+
+use bytes::Bytes;
+
 use crate::alloc;
 use crate::base::time::Time;
 use crate::proto::scheduler::event;
@@ -8,6 +12,7 @@ use crate::proto::{AgentId, FrameworkId, TaskId, TaskState, TaskStatus};
 use crate::registry::Operation;
 
 use super::books::{Changing, State};
+use super::state::is_terminal;
 use super::tell::{failure_event, status_of, time_info};
 use super::{Effect, Effects, Then};
 
@@ -73,6 +78,9 @@ impl State {
     ) {
         let Some(framework) = self.cluster.framework(owner) else { return };
         let Some(task) = framework.tasks.get(id) else { return };
+        if is_terminal(task.state) {
+            return self.tell_end_again(owner, id, now, out);
+        }
         let aware = framework.is_partition_aware();
         let (state, reason) = match end {
             End::Unreachable(_) if aware => (TaskState::TaskUnreachable, Reason::AgentRemoved),
@@ -104,6 +112,31 @@ impl State {
             End::Unreachable(_) => self.add_unreachable_task(task),
             End::Removed | End::Gone => self.complete_task(task),
         }
+        self.tell_status(owner, status, out);
+    }
+
+    /// The task of a lost agent has ended, and its scheduler may not have heard of it: told once more, for its agent
+    /// may never be back to do so. Nobody acknowledges this.
+    ///
+    /// Mesos calls such a task unreachable or lost instead.
+    fn tell_end_again(&mut self, owner: &FrameworkId, id: &TaskId, now: Time, out: &mut Effects) {
+        let Some(task) = self.take_task(owner, id) else { return };
+        let mut task = Arc::unwrap_or_clone(task);
+        let said = task.statuses.iter().rev().find(|status| status.state() == task.state);
+        let status = match said {
+            Some(said) => TaskStatus { uuid: None, ..(**said).clone() },
+            None => status_of(
+                &task,
+                task.state,
+                Reason::AgentRemoved,
+                "The task had ended before its agent was lost",
+                now,
+            ),
+        };
+        if !task.update.as_ref().is_some_and(|(told, _)| is_terminal(*told)) {
+            task.update = Some((task.state, Bytes::new()));
+        }
+        self.complete_task(task.into());
         self.tell_status(owner, status, out);
     }
 

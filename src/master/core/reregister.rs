@@ -20,7 +20,7 @@ use crate::resources::Resources;
 
 use super::agents::capabilities;
 use super::books::{Changing, State};
-use super::state::{Agent, Task, TaskExtra};
+use super::state::{Agent, Task, TaskExtra, is_terminal};
 use super::tell::status_of;
 use super::{Effect, Effects, Then};
 use crate::master::validate;
@@ -152,7 +152,7 @@ impl State {
             info: Arc::new(message.agent),
         };
         let number = self.welcome(agent, message.resource_version_uuid, now, out);
-        self.learn_frameworks(&id, &message.frameworks, out);
+        self.learn_frameworks(&id, &message.frameworks, now, out);
         let why = match was_unreachable {
             true => "Unreachable agent re-reregistered",
             false => "Unknown agent reregistered",
@@ -214,7 +214,7 @@ impl State {
         if let Some(watch) = self.watches.get_mut(&id) {
             watch.resource_version = message.resource_version_uuid.clone();
         }
-        self.learn_frameworks(&id, &message.frameworks, out);
+        self.learn_frameworks(&id, &message.frameworks, now, out);
         self.compare(&id, &message, now, out);
         let Some(agent) = self.agent_mut(&id) else { return };
         if !agent.connected {
@@ -299,7 +299,7 @@ impl State {
     /// then it is this message that is old.
     fn is_forgotten(&self, agent: &AgentId, task: &proto::Task) -> bool {
         let Some(framework) = self.cluster.framework(&task.framework_id) else { return false };
-        !super::state::is_terminal(task.state())
+        !is_terminal(task.state())
             && !framework.tasks.contains_key(&task.task_id)
             && !framework
                 .completed_tasks
@@ -312,7 +312,7 @@ impl State {
         let Some(watch) = self.watches.get(id) else { return };
         for task in tasks {
             let key = (task.framework_id.clone(), task.task_id.clone());
-            if !super::state::is_terminal(task.state()) && watch.killed.contains(&key) {
+            if !is_terminal(task.state()) && watch.killed.contains(&key) {
                 let (framework_id, task_id) = key;
                 tracing::warn!(agent = %id, task = %task_id, "telling agent again to kill task");
                 let message = KillTaskMessage { framework_id, task_id, kill_policy: None };
@@ -322,12 +322,18 @@ impl State {
     }
 
     /// Frameworks that only the agent knows are known from now on, waiting for their schedulers.
-    fn learn_frameworks(&mut self, agent: &AgentId, frameworks: &[FrameworkInfo], out: &mut Effects) {
+    fn learn_frameworks(
+        &mut self,
+        agent: &AgentId,
+        frameworks: &[FrameworkInfo],
+        now: Time,
+        out: &mut Effects,
+    ) {
         for info in frameworks {
             let Some(id) = &info.id else { continue };
             if !self.cluster.frameworks.contains_key(id) && !self.cluster.is_completed(id) {
                 tracing::info!(framework = %id, %agent, "learned of framework from agent");
-                self.recover_framework(info, out);
+                self.recover_framework(info, now, out);
             }
         }
     }
@@ -386,10 +392,16 @@ impl State {
             return None;
         }
         allocate(&mut task.resources, &framework, frameworks);
-        let task = task_of(task)?;
-        // What the master once ended on its own word is running after all.
-        if let Some(owner) = self.framework_mut(&framework) {
+        let mut task = task_of(task)?;
+        // What the master once ended on its own word is running after all, or has ended indeed.
+        if let Some(ended) = owner.completed(&task.id).cloned()
+            && let Some(owner) = self.framework_mut(&framework)
+        {
             owner.completed_tasks.retain(|ended| ended.id != task.id);
+            let told = ended.update.as_ref().filter(|(told, _)| is_terminal(*told));
+            if let Some(told) = told.filter(|_| is_terminal(task.state) && ended.agent == task.agent) {
+                task.update = Some(told.clone());
+            }
         }
         if task.holds() {
             held.add(&framework, &task.resources);

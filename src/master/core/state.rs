@@ -143,6 +143,11 @@ impl Framework {
     pub fn is_partition_aware(&self) -> bool {
         self.can(FrameworkCapability::PartitionAware)
     }
+
+    /// A task that has ended, as far as it is remembered. Looks through all of them, the latest first.
+    pub fn completed(&self, task: &TaskId) -> Option<&Arc<Task>> {
+        self.completed_tasks.iter().rev().find(|ended| ended.id == *task)
+    }
 }
 
 /// How the scheduler is reached.

@@ -52,6 +52,18 @@ impl State {
         };
         let state = status.state();
         tracing::info!(%framework, task = %status.task_id, state = state.as_str_name(), %agent, "status update");
+        if self.is_overtaken(&agent, &framework, &status) {
+            let task_id = status.task_id;
+            tracing::info!(%framework, task = %task_id, %agent, "status update overtaken by a later one");
+            let message = StatusUpdateAcknowledgementMessage {
+                agent_id: agent.clone(),
+                framework_id: framework,
+                task_id,
+                uuid,
+            };
+            self.send_agent(&agent, message, out);
+            return self.count("invalid_status_updates");
+        }
         let mut valid = self.cluster.framework(&framework).is_some_and(|framework| framework.connected);
         if valid {
             if let Some(task) = self.own_task(&agent, &framework, &status.task_id) {
@@ -64,13 +76,31 @@ impl State {
             valid = false;
         } else {
             let latest = update.latest_state.and_then(|state| TaskState::try_from(state).ok());
-            let released = self.update_task(&framework, &status.task_id, &status, latest.unwrap_or(state));
+            let latest = latest.filter(|_| !is_terminal(state)).unwrap_or(state);
+            let released = self.update_task(&framework, &status.task_id, &status, latest);
             if let Some((agent, resources)) = released {
                 self.recover(&framework, &agent, resources, None, out);
             }
             self.settle_doubt(&agent, &framework, &status, out);
         }
         self.count(if valid { "valid_status_updates" } else { "invalid_status_updates" });
+    }
+
+    /// Whether the scheduler was told something later of this task already: its end, or the update after this one.
+    ///
+    /// Then the update is an old copy, or of a task whose end the master told when the agent was lost. The agent
+    /// hears that it is settled, and the scheduler does not see the task go back. Mesos forwards it.
+    fn is_overtaken(&self, agent: &AgentId, framework: &FrameworkId, status: &TaskStatus) -> bool {
+        let Some(owner) = self.cluster.framework(framework) else { return false };
+        let ends = is_terminal(status.state());
+        if let Some(task) = self.cluster.task_on(agent, framework, &status.task_id) {
+            let Some((told, uuid)) = &task.update else { return false };
+            let place = |uuid| task.statuses.iter().position(|known| known.uuid.as_ref() == uuid);
+            let before = place(status.uuid.as_ref()).zip(place(Some(uuid)));
+            return !ends && (is_terminal(*told) || before.is_some_and(|(this, told)| this < told));
+        }
+        let told = |task: &Task| task.update.as_ref().is_some_and(|(told, _)| is_terminal(*told));
+        !ends && owner.completed(&status.task_id).is_some_and(|task| task.agent == *agent && told(task))
     }
 
     fn own_task(&mut self, agent: &AgentId, framework: &FrameworkId, task: &TaskId) -> Option<&mut Task> {

@@ -112,7 +112,7 @@ impl State {
                 self.discard(offer, None, out);
             }
         }
-        let Some(framework) = self.cluster.framework(id) else { return };
+        let Some(framework) = self.cluster.frameworks.get(id).cloned() else { return };
         let state = match framework.is_partition_aware() {
             true => TaskState::TaskDropped,
             false => TaskState::TaskLost,
@@ -120,7 +120,12 @@ impl State {
         let message = format!("Task launched with invalid offers: {why}");
         for operation in &accept.operations {
             match tasks_of(operation) {
-                Some(tasks) => self.end_tasks(id, tasks, state, Reason::InvalidOffers, &message, now, out),
+                // A call that comes twice does not end the tasks that it launched. In Mesos it seems to.
+                Some(tasks) => {
+                    let known = |task: &&TaskInfo| framework.tasks.contains_key(&task.task_id);
+                    let dropped: Vec<TaskInfo> = tasks.iter().filter(|task| !known(task)).cloned().collect();
+                    self.end_tasks(id, &dropped, state, Reason::InvalidOffers, &message, now, out);
+                }
                 None => {
                     let why = format!("Operation attempted with invalid offers: {why}");
                     self.refuse_operation(id, operation, &why, out);

@@ -26,12 +26,16 @@ fn with_tasks(
 }
 
 fn fall_silent(bench: &mut Bench, agent: &AgentId) {
+    lose(bench, agent);
+    bench.take();
+}
+
+fn lose(bench: &mut Bench, agent: &AgentId) {
     let number = bench.number(agent);
     for _ in 0..5 {
         bench.event(Event::Timer(Timer::Ping { agent: agent.clone(), number }));
     }
     assert!(bench.state.cluster().unreachable.contains_key(agent));
-    bench.take();
 }
 
 #[test]
@@ -377,4 +381,79 @@ fn messages_pass_both_ways() {
     bench.take();
     bench.call("s", shutdown);
     assert!(matches!(bench.sent_to(&from)[..], [Message::ShutdownExecutor(_)]));
+}
+
+#[test]
+fn an_end_that_is_known_is_never_called_a_loss() {
+    for info in [aware(), framework_info(&[])] {
+        let (mut bench, from, agent, framework) = Bench::running(info);
+        let mut message = with_tasks(&bench, &agent, &framework, &["t"]);
+        message.tasks[0].set_state(TaskState::TaskFinished);
+        bench.update(&from, &agent, &framework, "t", TaskState::TaskFinished, 2);
+        lose(&mut bench, &agent);
+        let updates = bench.updates("s");
+        let states: Vec<_> = updates.iter().map(|update| (update.state(), update.uuid.is_some())).collect();
+        assert_eq!(states, [(TaskState::TaskFinished, true), (TaskState::TaskFinished, false)]);
+        bench.take();
+        reconcile(&mut bench, &[("t", Some(&agent.value))]);
+        assert_eq!(bench.updates("s")[0].state(), TaskState::TaskFinished);
+        bench.take();
+        // It is back with an update that its task has left behind: the scheduler does not see it.
+        bench.message(&from, message);
+        bench.take();
+        bench.update(&from, &agent, &framework, "t", TaskState::TaskRunning, 1);
+        assert!(bench.updates("s").is_empty());
+        assert!(matches!(bench.sent_to(&from)[..], [Message::StatusUpdateAcknowledgement(_)]));
+        bench.update(&from, &agent, &framework, "t", TaskState::TaskFinished, 2);
+        assert_eq!(bench.updates("s")[0].uuid.as_deref(), Some(&[2; 16][..]));
+        bench.acknowledge("s", &agent, "t", 2);
+        let known = bench.state.cluster().framework(&framework).unwrap();
+        assert!(known.tasks.is_empty() && known.completed_tasks.len() == 1);
+        // An old copy changes nothing either.
+        bench.take();
+        bench.update(&from, &agent, &framework, "t", TaskState::TaskRunning, 1);
+        assert!(bench.updates("s").is_empty());
+    }
+}
+
+#[test]
+fn updates_of_a_task_do_not_go_back() {
+    let (mut bench, from, agent, framework) = Bench::running(aware());
+    for (state, byte) in
+        [(TaskState::TaskStarting, 1), (TaskState::TaskRunning, 2), (TaskState::TaskStarting, 1)]
+    {
+        bench.update(&from, &agent, &framework, "t", state, byte);
+    }
+    assert_eq!(bench.updates("s").len(), 2);
+    assert_eq!(bench.task(&framework, "t").unwrap().state, TaskState::TaskRunning);
+    for (state, byte) in [(TaskState::TaskFailed, 3), (TaskState::TaskRunning, 2)] {
+        bench.update(&from, &agent, &framework, "t", state, byte);
+    }
+    assert_eq!(bench.updates("s").len(), 3);
+    bench.acknowledge("s", &agent, "t", 3);
+    assert!(bench.state.cluster().framework(&framework).unwrap().tasks.is_empty(), "forgotten all the same");
+}
+
+#[test]
+fn a_framework_known_from_agents_alone_does_not_stay_for_ever() {
+    let mut bench = Bench::new();
+    let (from, agent) = bench.agent(5051);
+    let mut message = bench.coming_back(&agent);
+    let info = FrameworkInfo { id: Some("F".into()), failover_timeout: Some(30.0), ..aware() };
+    message.tasks = vec![task_on(&agent, &"F".into(), "t", None)];
+    message.frameworks = vec![info];
+    bench.message(&from, message);
+    let known = |bench: &Bench| bench.state.cluster().framework(&"F".into()).is_some();
+    // However short its own time is, its scheduler gets as long as the agents do.
+    bench.event(Event::Timer(Timer::Failover { framework: "F".into(), number: 7 }));
+    assert!(known(&bench));
+    let wake = bench.out.iter().find_map(|effect| match effect {
+        Effect::Wake { at, timer: timer @ Timer::Failover { .. } } => Some((*at, timer.clone())),
+        _ => None,
+    });
+    let (at, timer) = wake.expect("a timer");
+    assert_eq!(at, bench.now + bench.state.flags.agent_reregister_timeout);
+    bench.event(Event::Timer(timer));
+    assert!(!known(&bench));
+    assert!(bench.sent_to(&from).iter().any(|message| matches!(message, Message::ShutdownFramework(_))));
 }
