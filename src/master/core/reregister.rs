@@ -130,8 +130,9 @@ impl State {
         };
         let was_recovered = self.cluster.recovered.remove(&id).is_some();
         let was_unreachable = self.cluster.unreachable.remove(&id).is_some();
-        for (framework, task) in self.unreachable_on(&id) {
-            self.take_unreachable_task(&framework, &task);
+        let missed: BTreeSet<(FrameworkId, TaskId)> = self.unreachable_on(&id).into_iter().collect();
+        for (framework, task) in &missed {
+            self.take_unreachable_task(framework, task);
         }
         self.count("slave_reregistrations");
         let agent = Agent {
@@ -162,6 +163,11 @@ impl State {
             self.adopt_executor(&id, executor, &message.frameworks, &mut held);
         }
         for task in message.tasks {
+            let key = (task.framework_id.clone(), task.task_id.clone());
+            if !missed.contains(&key) && self.has_ended(&id, &task) {
+                tracing::warn!(agent = %id, task = %key.1, "task has ended, the re-registration is an old one");
+                continue;
+            }
             let told = (!was_recovered).then_some(why);
             self.adopt_task(&id, task, &message.frameworks, told, &mut held, now, out);
         }
@@ -295,16 +301,23 @@ impl State {
         self.kill_again(id, &message.tasks, out);
     }
 
-    /// A task that runs on a known agent and is not in the books. Not one that ended by the agent's own word:
-    /// then it is this message that is old.
+    /// A task that runs on a known agent and is not in the books.
     fn is_forgotten(&self, agent: &AgentId, task: &proto::Task) -> bool {
         let Some(framework) = self.cluster.framework(&task.framework_id) else { return false };
         !is_terminal(task.state())
             && !framework.tasks.contains_key(&task.task_id)
-            && !framework
-                .completed_tasks
-                .iter()
-                .any(|ended| ended.id == task.task_id && ended.agent == *agent)
+            && !self.has_ended(agent, task)
+    }
+
+    /// Whether a task ended by its agent's own word: then a message of the agent that has it is old. What the
+    /// master itself has ended may be running after all.
+    fn has_ended(&self, agent: &AgentId, task: &proto::Task) -> bool {
+        let Some(framework) = self.cluster.framework(&task.framework_id) else { return false };
+        let last = framework.completed_tasks.iter().rev().find(|ended| ended.id == task.task_id);
+        last.is_some_and(|ended| {
+            let by = ended.statuses.last().and_then(|status| status.source);
+            ended.agent == *agent && by.is_some() && by != Some(Source::Master as i32)
+        })
     }
 
     /// Tells the agent again to kill what it was told to kill while it was away.

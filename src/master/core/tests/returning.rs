@@ -233,6 +233,23 @@ fn an_old_message_does_not_raise_the_dead() {
 }
 
 #[test]
+fn an_old_message_does_not_raise_the_dead_of_an_unreachable_agent() {
+    let (mut bench, from, agent, framework) = Bench::running(aware());
+    let message = with_tasks(&bench, &agent, &framework, &["t"]);
+    bench.update(&from, &agent, &framework, "t", TaskState::TaskFinished, 1);
+    bench.acknowledge("s", &agent, "t", 1);
+    fall_silent(&mut bench, &agent);
+    bench.message(&from, message.clone());
+    assert!(bench.updates("s").is_empty() && bench.task(&framework, "t").is_none());
+    // The same id again, which is then missed with the agent.
+    let offer = bench.offer(&framework, &agent, some(1.0, 32.0));
+    bench.accept("s", &[&offer], vec![launch(vec![task("t", &agent)])]);
+    fall_silent(&mut bench, &agent);
+    bench.message(&from, message);
+    assert_eq!(bench.task(&framework, "t").map(|task| task.state), Some(TaskState::TaskRunning));
+}
+
+#[test]
 fn an_executor_under_way_is_not_taken_for_one_that_is_gone() {
     let mut bench = Bench::new();
     let (from, agent) = bench.agent(5051);
