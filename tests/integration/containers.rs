@@ -140,6 +140,7 @@ async fn runs_in_a_clean_place() {
     // The standard streams, and the one with which `ls` reads.
     assert!(stdout.trim_end().ends_with("\n4"), "{stdout}");
     assert_eq!(fixture.read("a", "stderr"), "oops\n");
+    assert_eq!(fs::read_link(fixture.sandbox("latest")).unwrap(), fixture.sandbox("a"));
 }
 
 #[tokio::test]
@@ -223,8 +224,7 @@ async fn a_failed_launch_says_why() {
     let mut launch = fixture.of("a", shell("true"));
     launch.command.uris = vec![uri("/no/such/file")];
     let message = fixture.failure(launch.clone()).await;
-    let expected =
-        "Failed to launch container: Failed to fetch all URIs for container 'a': exited with status 1";
+    let expected = "Failed to fetch all URIs for container 'a': exited with status 1";
     assert_eq!(message, expected);
     let stderr = fixture.read("a", "stderr");
     assert!(stderr.contains("Failed to fetch '/no/such/file': Failed to open '/no/such/file'"), "{stderr}");
@@ -236,10 +236,10 @@ async fn a_failed_launch_says_why() {
     launch.command.uris.clear();
     launch.user = Some("no-such-user".to_owned());
     let message = fixture.failure(launch.clone()).await;
-    assert_eq!(message, "Failed to launch container: No such user 'no-such-user'");
+    assert_eq!(message, "No such user 'no-such-user'");
     launch.user = None;
     launch.directory = "/proc/no/sandbox".into();
-    assert!(fixture.failure(launch).await.starts_with("Failed to launch container: Failed to create"));
+    assert!(fixture.failure(launch).await.starts_with("Failed to create"));
 }
 
 #[tokio::test]

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use super::session::{Outcome, Report, Session, is_terminal};
 use super::{
-    ACKNOWLEDGEMENT_PATIENCE, Config, Core, Effect, Effects, Event, Level, Signal, Start, Timer, command_of,
-    kill_grace, not_here_yet, shown, task_environment,
+    ACKNOWLEDGEMENT_PATIENCE, Config, Core, Effect, Effects, Event, Level, SHUTDOWN_PATIENCE, Signal, Start,
+    Timer, command_of, kill_grace, not_here_yet, shown, task_environment,
 };
 use crate::base::end::End;
 use crate::base::time::Time;
@@ -57,11 +57,12 @@ struct Kill {
 pub struct State {
     session: Session,
     task: Option<Task>,
+    shutting_down: bool,
 }
 
 impl State {
     pub fn new(config: Config) -> State {
-        State { session: Session::new(config), task: None }
+        State { session: Session::new(config), task: None, shutting_down: false }
     }
 }
 
@@ -119,6 +120,7 @@ impl State {
                 out.push(Effect::Log(Level::Warning, "The time to shut down in is over".to_owned()));
                 self.give_up(out);
             }
+            Event::Timer(Timer::Unacknowledged) if self.shutting_down => out.push(Effect::Exit(0)),
             Event::Timer(Timer::Unacknowledged) => {
                 let text = "Did not receive ACK for the terminal status update from the agent";
                 out.push(Effect::Log(Level::Error, text.to_owned()));
@@ -290,7 +292,8 @@ impl State {
         task.phase = Phase::Done;
         let id = task.info.task_id.clone();
         self.session.update(now, &id, report, out);
-        out.push(Effect::Wake { at: now + ACKNOWLEDGEMENT_PATIENCE, timer: Timer::Unacknowledged });
+        let patience = if self.shutting_down { SHUTDOWN_PATIENCE } else { ACKNOWLEDGEMENT_PATIENCE };
+        out.push(Effect::Wake { at: now + patience, timer: Timer::Unacknowledged });
     }
 
     fn acknowledged(&mut self, id: &TaskId, state: TaskState, out: &mut Effects) {
@@ -304,9 +307,13 @@ impl State {
     /// Wanted by the agent, or as that is gone. With one task, it is a kill of that.
     fn shutdown(&mut self, now: Time, out: &mut Effects) {
         out.push(Effect::Log(Level::Info, "Shutting down".to_owned()));
-        if self.task.is_none() {
-            out.push(Effect::Exit(0));
-            return;
+        self.shutting_down = true;
+        match &self.task {
+            None => return out.push(Effect::Exit(0)),
+            Some(task) if task.phase == Phase::Done => {
+                return out.push(Effect::Wake { at: now + SHUTDOWN_PATIENCE, timer: Timer::Unacknowledged });
+            }
+            Some(_) => {}
         }
         let grace = self.session.config.shutdown_grace_period;
         out.push(Effect::Wake { at: now + grace, timer: Timer::Shutdown });
@@ -482,6 +489,12 @@ mod tests {
         let mut driver = Driver::subscribed(State::new(config()));
         driver.agent(event(event::Type::Shutdown));
         assert_eq!(driver.exit, Some(0));
+
+        let mut driver = running();
+        driver.agent(event(event::Type::Shutdown));
+        driver.happen(Event::Ended { task: "t".into(), end: End::Signal(15) });
+        driver.pass(2);
+        assert_eq!(driver.exit, Some(0), "nobody acknowledges while the framework is removed");
     }
 
     #[test]
@@ -491,8 +504,8 @@ mod tests {
         assert_eq!(driver.signals, ["t TERM"]);
         assert_eq!(driver.connects, 1);
         driver.happen(Event::Ended { task: "t".into(), end: End::Signal(15) });
-        driver.pass(6);
-        assert_eq!(driver.exit, Some(1));
+        driver.pass(2);
+        assert_eq!(driver.exit, Some(0));
     }
 
     #[test]

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use super::session::{Outcome, Report, Session};
 use super::{
-    ACKNOWLEDGEMENT_PATIENCE, Config, Core, DEFAULT_KILL_GRACE, Effect, Effects, Event, Level, Signal, Start,
-    Timer, command_of, kill_grace, not_here_yet, shown, task_environment,
+    ACKNOWLEDGEMENT_PATIENCE, Config, Core, DEFAULT_KILL_GRACE, Effect, Effects, Event, Level,
+    SHUTDOWN_PATIENCE, Signal, Start, Timer, command_of, kill_grace, not_here_yet, shown, task_environment,
 };
 use crate::base::end::End;
 use crate::base::time::Time;
@@ -302,9 +302,9 @@ impl State {
             out.push(Effect::Exit(0));
             return;
         }
-        let text = format!("Terminating after {}", shown(ACKNOWLEDGEMENT_PATIENCE));
-        out.push(Effect::Log(Level::Info, text));
-        out.push(Effect::Wake { at: now + ACKNOWLEDGEMENT_PATIENCE, timer: Timer::Unacknowledged });
+        let patience = if self.shutting_down { SHUTDOWN_PATIENCE } else { ACKNOWLEDGEMENT_PATIENCE };
+        out.push(Effect::Log(Level::Info, format!("Terminating after {}", shown(patience))));
+        out.push(Effect::Wake { at: now + patience, timer: Timer::Unacknowledged });
     }
 
     fn acknowledged(&mut self, id: &TaskId, out: &mut Effects) {

@@ -151,6 +151,10 @@ const DEFAULT_KILL_GRACE: Duration = Duration::from_secs(3);
 /// How long to wait for the last acknowledgement. Source: `CommandExecutor::reaped`, executor.cpp 1.11.
 const ACKNOWLEDGEMENT_PATIENCE: Duration = Duration::from_secs(60);
 
+/// The same while shutting down, when it may well never come: an agent that removes the framework ignores
+/// updates. Source: the patience of 1.11's command executor without `MESOS_HTTP_COMMAND_EXECUTOR`.
+const SHUTDOWN_PATIENCE: Duration = Duration::from_secs(1);
+
 /// The grace of a kill: what the call says, else the task, else 3 s. Negative counts as zero.
 fn kill_grace(call: Option<&KillPolicy>, task: Option<&KillPolicy>) -> Duration {
     let of = |policy: Option<&KillPolicy>| policy.and_then(|policy| policy.grace_period);

@@ -63,8 +63,8 @@ pub async fn live(shared: &Shared, launch: Launch, mut destroyed: watch::Receive
         Ok(None) => Exit::Destroyed,
         Err(failure) => {
             warn!(container = %container.value, %failure, "failed to launch container");
-            let message = format!("Failed to launch container: {failure}");
-            return Report::Failed { container, reason: Reason::ContainerLaunchFailed, message };
+            let (reason, message) = (Reason::ContainerLaunchFailed, failure.to_string());
+            return Report::Failed { container, reason, message };
         }
     };
     Report::Terminated { container, exit }

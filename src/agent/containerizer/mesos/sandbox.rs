@@ -5,6 +5,7 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use crate::agent::paths;
 use crate::posix::user::Identity;
 
 #[derive(Debug, thiserror::Error)]
@@ -23,7 +24,7 @@ pub struct Output {
 }
 
 /// Makes the sandbox of `owner`, closed to others; the folders above that are not there yet let anybody
-/// through. It may be there already, but not be a link.
+/// through. It may be there already, but not be a link. `latest` beside it leads to it.
 ///
 /// Source: `createSandboxDirectory`, paths.cpp 1.11.
 pub fn prepare(directory: &Path, owner: Option<&Identity>) -> Result<Output, SandboxError> {
@@ -54,7 +55,17 @@ pub fn prepare(directory: &Path, owner: Option<&Identity>) -> Result<Output, San
     });
     let output = Output { stdout: stdout?, stderr: stderr? };
     give(owner, directory).map_err(failed("chown", directory))?;
+    let latest = paths::latest(directory);
+    point(&latest, directory).map_err(failed("link", &latest))?;
     Ok(output)
+}
+
+/// Makes the link, or turns it around in one step: somebody may be following it.
+fn point(link: &Path, directory: &Path) -> io::Result<()> {
+    let name = directory.file_name().unwrap_or_default().to_string_lossy();
+    let temporary = link.with_file_name(format!(".latest-{name}"));
+    std::os::unix::fs::symlink(directory, &temporary)?;
+    fs::rename(&temporary, link)
 }
 
 /// `mkdir -p`, with folders that any user may pass through whatever the agent's umask says.
