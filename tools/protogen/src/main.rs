@@ -3,6 +3,8 @@
 //!
 //! protox compiles the definitions, so no `protoc` is needed. Run by `make proto`; the output is checked in.
 
+#![expect(clippy::disallowed_methods, reason = "a tool that reads and writes files")]
+
 use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
