@@ -31,7 +31,7 @@ pub fn run(program: &str, args: Vec<OsString>) -> ExitCode {
         Err(error) => return help::refuse(program, &error),
     };
     match tokio::runtime::Builder::new_current_thread().enable_all().build() {
-        Ok(runtime) => runtime.block_on(Follow { flags, execute, kills: Vec::new() }.to_the_end()),
+        Ok(runtime) => runtime.block_on(Follow { flags, execute, kills: Vec::new() }.follow_to_the_end()),
         Err(error) => complain(&error.to_string()),
     }
 }
@@ -50,7 +50,7 @@ struct Follow {
 }
 
 impl Follow {
-    async fn to_the_end(mut self) -> ExitCode {
+    async fn follow_to_the_end(mut self) -> ExitCode {
         let kind = if self.flags.json { ContentType::Json } else { ContentType::Protobuf };
         let address = self.flags.master.to_string();
         let mut complained = false;

@@ -3,6 +3,8 @@
 //! Encoding is done by a task per stream and not by the core's loop. What a client has not read is bounded
 //! by `http::stream`, what is not encoded yet by [`QUEUE`].
 
+#![expect(clippy::disallowed_methods, reason = "a shell: it starts a task per stream")]
+
 use axum::body::Body;
 use prost::Message as _;
 use tokio::sync::mpsc;

@@ -1,5 +1,5 @@
 //! The shell around the core, without sockets: the loop, reads, streams.
-#![expect(clippy::disallowed_methods, reason = "waits with deadlines")]
+#![allow(clippy::disallowed_methods, reason = "waits with deadlines")]
 
 use std::sync::Arc;
 use std::time::Duration;

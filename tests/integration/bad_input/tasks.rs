@@ -61,7 +61,7 @@ impl Play {
         let task = task_of(&mut call);
         change(task);
         let id = task.task_id.value.clone();
-        let filters = proto::Filters { refuse_seconds: Some(0.0), ..Default::default() };
+        let filters = proto::Filters { refuse_seconds: Some(0.0) };
         call.accept.as_mut().expect("an ACCEPT").filters = Some(filters);
         let answer = self.scheduler.call_bytes("application/x-protobuf", &call.encode_to_vec());
         let verdict = match answer.status {
