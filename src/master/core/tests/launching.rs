@@ -118,6 +118,10 @@ fn invalid_tasks_are_errors_and_leave_the_others_be() {
             "Total resources ports(allocated: *):[",
         ),
         (
+            Box::new(|task| TaskInfo { resources: vec![scalar("cpus", 0.001); 100_000], ..task }),
+            "Total resources cpus(allocated: *):100 required by task and its executor is more than available",
+        ),
+        (
             Box::new(|task| TaskInfo { resources: vec![scalar("gpus", 0.5)], ..task }),
             "Task uses invalid resources: Invalid 'gpus' resource: The 'gpus' resource must be an unsigned integer",
         ),
