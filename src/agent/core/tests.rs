@@ -321,8 +321,9 @@ fn a_command_task_from_launch_to_end() {
 #[test]
 fn the_environment_is_that_of_mesos() {
     let mut world = World::registered();
-    world.run(framework(), task("t"));
+    world.run(FrameworkInfo { checkpoint: Some(true), ..framework() }, task("t"));
     let launch = world.launch();
+    assert_eq!(launch.environment["MESOS_CHECKPOINT"], "0", "this agent does not recover");
     assert_eq!(launch.command.arguments[0], "mesos-executor");
     assert_eq!(launch.user.as_deref(), Some("root"));
     let directory = launch.directory.to_string_lossy();
