@@ -1,4 +1,4 @@
-//! Real clients, unmodified, against our binary.
+//! Real clients, unmodified, against our binary; our agent and our answers beside the real master.
 
 #![allow(clippy::disallowed_methods, reason = "tests start processes")]
 
@@ -6,4 +6,6 @@
 mod support;
 
 mod mesos_framework;
+mod peer;
 mod pymesos;
+mod under_a_real_master;

@@ -22,8 +22,12 @@ fn python() -> &'static Path {
 }
 
 fn play(scenario: &str) {
+    play_on(&Cluster::start(1), scenario);
+}
+
+/// One scenario on a cluster of one agent.
+pub fn play_on(cluster: &Cluster, scenario: &str) {
     let python = python();
-    let cluster = Cluster::start(1);
     let output = Command::new(python)
         .arg(here().join("scheduler.py"))
         .args([&cluster.address(), scenario])

@@ -33,9 +33,15 @@ impl Process {
 
     pub fn start_with<I: AsRef<std::ffi::OsStr>>(args: &[I], environment: &[(&str, &str)]) -> Process {
         let mut command = binary();
-        command.args(args).envs(environment.iter().copied()).stdin(Stdio::null()).stdout(Stdio::null());
-        command.stderr(Stdio::piped()).process_group(0);
-        let mut child = command.spawn().expect("starting mesos");
+        command.args(args).envs(environment.iter().copied());
+        let name = args.first().map(|a| a.as_ref().to_string_lossy().into_owned()).unwrap_or_default();
+        Process::of(command, name)
+    }
+
+    /// Any command, under a name of our choice.
+    pub fn of(mut command: Command, name: String) -> Process {
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).process_group(0);
+        let mut child = command.spawn().unwrap_or_else(|error| panic!("starting {name}: {error}"));
         let log = Arc::new(Mutex::new(Vec::new()));
         let lines = BufReader::new(child.stderr.take().expect("piped")).lines();
         let sink = log.clone();
@@ -44,7 +50,6 @@ impl Process {
                 sink.lock().expect("not poisoned").push(line);
             }
         });
-        let name = args.first().map(|a| a.as_ref().to_string_lossy().into_owned()).unwrap_or_default();
         Process { child, name, log }
     }
 
@@ -160,7 +165,6 @@ impl Cluster {
 
     pub fn start_with(agents: usize, master_flags: &[&str], agent_flags: &[&str]) -> Cluster {
         let dir = tempfile::tempdir().expect("a folder");
-        open_to_all(dir.path());
         let port = free_port();
         let mut args: Vec<String> =
             ["master", "--ip=127.0.0.1", "--hostname=localhost"].map(String::from).to_vec();
@@ -168,8 +172,19 @@ impl Cluster {
         args.push(format!("--work_dir={}", dir.path().join("master").display()));
         args.push("--allocation_interval=200ms".to_owned());
         args.extend(master_flags.iter().map(|flag| (*flag).to_owned()));
-        let mut cluster =
-            Cluster { port, agent_ports: vec![], agents: vec![], master: Process::start(&args), dir };
+        Cluster::under(Process::start(&args), port, dir, agents, agent_flags)
+    }
+
+    /// Agents of ours under a master that was just started on this port.
+    pub fn under(
+        master: Process,
+        port: u16,
+        dir: tempfile::TempDir,
+        agents: usize,
+        agent_flags: &[&str],
+    ) -> Cluster {
+        open_to_all(dir.path());
+        let mut cluster = Cluster { port, agent_ports: vec![], agents: vec![], master, dir };
         wait_for("master", || cluster.get("/health").ok());
         for index in 0..agents {
             cluster.add_agent(index, agent_flags);
@@ -182,7 +197,7 @@ impl Cluster {
         cluster
     }
 
-    fn add_agent(&mut self, index: usize, flags: &[&str]) {
+    pub fn add_agent(&mut self, index: usize, flags: &[&str]) {
         let port = free_port();
         let mut args: Vec<String> =
             ["slave", "--ip=127.0.0.1", "--hostname=localhost"].map(String::from).to_vec();
