@@ -210,6 +210,11 @@ async fn connection(server: Arc<Server>, stream: TcpStream, peer: SocketAddr) {
 
 impl Server {
     async fn answer(&self, connection: Connection, request: Request<Incoming>) -> Response {
+        if let Err(error) = unambiguous(request.headers()) {
+            let mut response = refused(error);
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            return response;
+        }
         if is_message(&request) {
             connection.carries_messages();
             return self.message(connection.peer(), request).await.unwrap_or_else(refused);
@@ -303,6 +308,20 @@ fn refused(error: HttpError) -> Response {
     response
 }
 
+/// 400 if another reader on the way might see the body end elsewhere: its idea of the next request would
+/// then be another. One `Transfer-Encoding: chunked` and no length, or at most a length.
+fn unambiguous(headers: &HeaderMap) -> Result<(), HttpError> {
+    let mut encodings = headers.get_all(TRANSFER_ENCODING).iter();
+    let Some(encoding) = encodings.next() else { return Ok(()) };
+    if !encoding.as_bytes().eq_ignore_ascii_case(b"chunked") || encodings.next().is_some() {
+        return Err(HttpError::bad_request("Expecting 'Transfer-Encoding' to be just 'chunked'"));
+    }
+    if headers.contains_key(CONTENT_LENGTH) {
+        return Err(HttpError::bad_request("Expecting not both 'Content-Length' and 'Transfer-Encoding'"));
+    }
+    Ok(())
+}
+
 /// POST by something that calls itself libprocess. Source: `libprocess(Request*)`, process.cpp 1.11.
 fn is_message(request: &Request<Incoming>) -> bool {
     let headers = request.headers();
@@ -346,6 +365,24 @@ fn rewritten(uri: &Uri, route: &str) -> Result<Uri, HttpError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn bodies_end_in_one_place() {
+        let of = |pairs: &[(&'static str, &'static str)]| {
+            let mut headers = HeaderMap::new();
+            for (name, value) in pairs {
+                headers.append(*name, HeaderValue::from_static(value));
+            }
+            unambiguous(&headers).is_ok()
+        };
+        let chunked = ("transfer-encoding", "chunked");
+        assert!(of(&[]) && of(&[("content-length", "2")]) && of(&[chunked]));
+        assert!(of(&[("transfer-encoding", "Chunked")]));
+        assert!(!of(&[chunked, chunked]) && !of(&[chunked, ("content-length", "2")]));
+        for value in ["identity, chunked", "gzip, chunked", "chunked, chunked", "xchunked", ""] {
+            assert!(!of(&[("transfer-encoding", value)]), "{value}");
+        }
+    }
 
     #[test]
     fn families_are_numbered() {
