@@ -16,6 +16,7 @@ use nix::unistd::{AccessFlags, access};
 
 use crate::flags::common::{self, Address, FaultDomain, Logging};
 use crate::flags::{Error, Loaded, Table, Value, Values, load};
+use crate::resources::{Resources, attributes, parse, roles};
 
 /// Every agent flag of 0.15 and 1.11.
 pub fn table() -> Table {
@@ -73,6 +74,7 @@ impl Flags {
         if let Some((row, _)) = table().find("runtime_dir") {
             values.settle(row, Value::Text(runtime_dir.display().to_string()));
         }
+        can_be_read(&values)?;
         Ok(Flags {
             address: Address::from_values(&values)?,
             logging: Logging::from_values(&values),
@@ -122,6 +124,19 @@ impl Flags {
         flags.runtime_dir = work_dir.join("run");
         flags
     }
+}
+
+/// Whether what stays text here means something: whoever reads it later cannot name the flag.
+fn can_be_read(values: &Values) -> Result<(), Error> {
+    let role = values.text("default_role").unwrap_or_else(|| "*".to_owned());
+    roles::validate(&role).map_err(|why| Error::invalid("default_role", why))?;
+    let resources = values.text("resources").unwrap_or_default();
+    parse::parse_list(&resources, &role)
+        .and_then(|list| Resources::from_protos(&list))
+        .map_err(|why| Error::invalid("resources", why))?;
+    let attributes = values.text("attributes").unwrap_or_default();
+    attributes::parse(&attributes).map_err(|why| Error::invalid("attributes", why))?;
+    Ok(())
 }
 
 /// Where the master is: `host:port`, also written `master@host:port`.

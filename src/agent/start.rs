@@ -40,7 +40,7 @@ use crate::resources::Invalid;
 pub enum StartError {
     #[error("listening on {address}")]
     Bind { address: SocketAddr, source: io::Error },
-    #[error("making the work_dir {path}")]
+    #[error("Flag 'work_dir': making {path}")]
     WorkDir { path: PathBuf, source: io::Error },
     #[error("finding the own binary")]
     Binary(#[source] io::Error),

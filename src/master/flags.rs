@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use crate::flags::common::{self, Address, FaultDomain, Logging};
 use crate::flags::{Error, Loaded, Table, Values, load};
+use crate::resources::roles;
 
 /// Every master flag of 0.15 and 1.11.
 pub fn table() -> Table {
@@ -70,6 +71,9 @@ impl Flags {
         let mut roles = values.set("roles");
         if let Some(roles) = &mut roles {
             roles.insert("*".to_owned());
+            for role in roles.iter() {
+                roles::validate(role).map_err(|why| Error::invalid("roles", why))?;
+            }
         }
         let weights = weights(&values)?;
         let unknown = |role: &&String| roles.as_ref().is_some_and(|roles| !roles.contains(*role));
@@ -147,8 +151,8 @@ fn weights(values: &Values) -> Result<BTreeMap<String, f64>, Error> {
         let wrong = |why: &str| Error::invalid("weights", format!("'{item}' {why}"));
         let (role, weight) = item.split_once('=').ok_or_else(|| wrong("is not of the form role=weight"))?;
         let (role, weight) = (role.trim(), weight.trim().parse::<f64>());
+        roles::validate(role).map_err(|why| wrong(&format!("names no role: {why}")))?;
         match weight {
-            _ if role.is_empty() => return Err(wrong("names no role")),
             Ok(weight) if weight.is_finite() && weight > 0.0 => {
                 if weights.insert(role.to_owned(), weight).is_some() {
                     return Err(wrong("is a second weight of its role"));

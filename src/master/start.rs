@@ -54,7 +54,7 @@ pub enum StartError {
     Flags(#[from] flags::Error),
     #[error("starting a thread")]
     Thread(#[source] io::Error),
-    #[error("reading the whitelist {path}")]
+    #[error("Flag 'whitelist': reading {path}")]
     Whitelist { path: PathBuf, source: io::Error },
 }
 
