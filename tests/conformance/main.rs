@@ -6,6 +6,7 @@
 mod support;
 
 mod mesos_framework;
+mod mesos_go;
 mod peer;
 mod pymesos;
 mod under_a_real_master;
