@@ -1,4 +1,4 @@
-//! Values without behaviour of their own: times, durations, sizes, addresses.
+//! Values without behaviour of their own: times, durations, sizes, addresses, ends of processes.
 //!
 //! Absent on purpose: clocks (a shell reads the clock and passes `Time` in) and ids
 //! (they are the protobuf messages of `proto`, used as they are).

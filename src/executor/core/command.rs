@@ -132,6 +132,11 @@ impl State {
 
     fn launch(&mut self, now: Time, task: TaskInfo, out: &mut Effects) {
         let id = task.task_id.clone();
+        if self.task.as_ref().is_some_and(|known| known.info.task_id == id) {
+            let text = format!("Ignoring task {id}, which was launched already");
+            out.push(Effect::Log(Level::Warning, text));
+            return;
+        }
         if self.task.is_some() {
             let message = "Attempted to run multiple tasks using a \"command\" executor".to_owned();
             self.session.update(now, &id, Report::saying(TaskState::TaskFailed, message), out);
@@ -403,6 +408,8 @@ mod tests {
         assert_eq!((last.task_id.value.as_str(), driver.states()[2]), ("u", "TASK_FAILED"));
         driver.acknowledge(2);
         assert_eq!(driver.exit, None);
+        driver.agent(launch(task("t")));
+        assert_eq!((driver.updates.len(), driver.starts.len()), (3, 1), "a repeated launch is no other task");
     }
 
     #[test]

@@ -154,15 +154,17 @@ async fn fetcher(
     };
     let mut command = std::process::Command::new(&settings.program);
     command.arg0("mesos-fetcher");
-    // The agent's own settings mean nothing to it, but a proxy does.
-    for (name, _) in std::env::vars_os() {
-        let name = name.to_string_lossy();
-        if name.starts_with("MESOS_") || name.starts_with("LIBPROCESS_") {
-            command.env_remove(&*name);
-        }
-    }
+    // It runs as the task's user, who is not to read the agent's environment.
+    let passed = std::env::vars_os().filter(|(name, _)| is_for_the_fetcher(&name.to_string_lossy()));
+    command.env_clear().env("PATH", start::DEFAULT_PATH).envs(passed);
     let output = [output.stdout.try_clone()?, output.stderr.try_clone()?];
     helper(command, output, identity, &serde_json::to_vec(&info)?).await
+}
+
+/// How to reach the network, and where its certificates are.
+fn is_for_the_fetcher(variable: &str) -> bool {
+    let name = variable.to_ascii_lowercase();
+    matches!(name.as_str(), "tz" | "ssl_cert_file" | "ssl_cert_dir") || name.ends_with("_proxy")
 }
 
 async fn supervisor(settings: &Settings, launch: &Launch, output: Output) -> io::Result<Child> {
