@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io;
+use std::io::{self, Write as _};
 use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
@@ -77,11 +77,12 @@ async fn start(
     destroyed: &mut watch::Receiver<bool>,
 ) -> Result<Option<Child>, Failure> {
     let settings = &shared.settings;
-    for uri in &launch.command.uris {
-        uri::target(&uri.value, uri.output_file.as_deref())?;
-        uri::place(&uri.value, settings.frameworks_home.as_deref())?;
-    }
     let (output, identity) = prepare(launch).await?;
+    if let Err(error) = fetchable(settings, launch) {
+        // Whoever opens the sandbox to see why finds it there, as with a fetch that failed.
+        let _ = writeln!(&output.stderr, "Could not fetch: {error}");
+        return Err(error.into());
+    }
     if !launch.command.uris.is_empty() {
         let mut fetcher = fetcher(settings, launch, &output, identity).await.map_err(Failure::Fetcher)?;
         let status = tokio::select! {
@@ -101,6 +102,15 @@ async fn start(
         return Ok(None);
     }
     supervisor(settings, launch, output).await.map(Some).map_err(Failure::Fork)
+}
+
+/// Whether every URI is of a kind that can be fetched, into the sandbox.
+fn fetchable(settings: &Settings, launch: &Launch) -> Result<(), uri::UriError> {
+    for uri in &launch.command.uris {
+        uri::target(&uri.value, uri.output_file.as_deref())?;
+        uri::place(&uri.value, settings.frameworks_home.as_deref())?;
+    }
+    Ok(())
 }
 
 /// Looking up a user and making directories may take the disk's or a name service's time.
