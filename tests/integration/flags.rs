@@ -6,9 +6,7 @@ use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::Command;
 
-use crate::support::{Cluster, Process, binary, finished, free_port, get, mesos, wait_for};
-
-const BINARY: &str = env!("CARGO_BIN_EXE_mesos");
+use crate::support::{Cluster, Process, binary, binary_path, finished, free_port, get, mesos, wait_for};
 
 /// Arguments, and what the sentence must hold.
 const REFUSED: &[(&str, &[&str])] = &[
@@ -230,7 +228,7 @@ fn links_are_commands() {
     let dir = tempfile::tempdir().expect("a folder");
     let link = |name: &str| {
         let path = dir.path().join(name);
-        symlink(BINARY, &path).expect("a link");
+        symlink(binary_path(), &path).expect("a link");
         path
     };
     for (name, part) in [
@@ -251,7 +249,7 @@ fn links_are_commands() {
     command.args(["master", "--version"]);
     assert_eq!(finished(command).status, Some(0));
     // argv[0] alone, from nowhere.
-    let mut command = Command::new(BINARY);
+    let mut command = Command::new(binary_path());
     command.arg0("mesos-master").arg("--version");
     assert_eq!(finished(command).status, Some(0));
 }

@@ -8,5 +8,9 @@ mod support;
 
 mod bad_input;
 mod containers;
+mod endpoints;
+mod execute;
 mod executors;
 mod flags;
+mod frameworks;
+mod wire;

@@ -131,9 +131,14 @@ pub fn finished(mut command: Command) -> Finished {
     Finished { status: status.code(), out, err }
 }
 
+/// `MESOS_TEST_BINARY`, to try another build than the one beside the tests, or that one.
+pub fn binary_path() -> PathBuf {
+    std::env::var_os("MESOS_TEST_BINARY").map_or_else(|| env!("CARGO_BIN_EXE_mesos").into(), PathBuf::from)
+}
+
 /// The command `mesos`. The flags of whoever runs the tests do not reach it.
 pub fn binary() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_mesos"));
+    let mut command = Command::new(binary_path());
     for (name, _) in std::env::vars_os() {
         if name.to_str().is_some_and(|name| name.starts_with("MESOS_") || name.starts_with("LIBPROCESS_")) {
             command.env_remove(name);
@@ -166,12 +171,13 @@ impl Cluster {
     pub fn start_with(agents: usize, master_flags: &[&str], agent_flags: &[&str]) -> Cluster {
         let dir = tempfile::tempdir().expect("a folder");
         let port = free_port();
-        let mut args: Vec<String> =
-            ["master", "--ip=127.0.0.1", "--hostname=localhost"].map(String::from).to_vec();
-        args.push(format!("--port={port}"));
-        args.push(format!("--work_dir={}", dir.path().join("master").display()));
-        args.push("--allocation_interval=200ms".to_owned());
-        args.extend(master_flags.iter().map(|flag| (*flag).to_owned()));
+        let defaults = [
+            "--ip=127.0.0.1".to_owned(),
+            "--hostname=localhost".to_owned(),
+            format!("--port={port}"),
+            "--allocation_interval=200ms".to_owned(),
+        ];
+        let args = arguments("master", &defaults, master_flags);
         Cluster::under(Process::start(&args), port, dir, agents, agent_flags)
     }
 
@@ -199,14 +205,16 @@ impl Cluster {
 
     pub fn add_agent(&mut self, index: usize, flags: &[&str]) {
         let port = free_port();
-        let mut args: Vec<String> =
-            ["slave", "--ip=127.0.0.1", "--hostname=localhost"].map(String::from).to_vec();
-        args.push(format!("--port={port}"));
-        args.push(format!("--master=127.0.0.1:{}", self.port));
-        args.push(format!("--work_dir={}", self.dir.path().join(format!("agent{index}")).display()));
-        args.push("--resources=cpus:4;mem:2048;disk:4096;ports:[31000-32000]".to_owned());
-        args.push("--registration_backoff_factor=10ms".to_owned());
-        args.extend(flags.iter().map(|flag| (*flag).to_owned()));
+        let defaults = [
+            "--ip=127.0.0.1".to_owned(),
+            "--hostname=localhost".to_owned(),
+            format!("--port={port}"),
+            format!("--master=127.0.0.1:{}", self.port),
+            format!("--work_dir={}", self.dir.path().join(format!("agent{index}")).display()),
+            "--resources=cpus:4;mem:2048;disk:4096;ports:[31000-32000]".to_owned(),
+            "--registration_backoff_factor=10ms".to_owned(),
+        ];
+        let args = arguments("slave", &defaults, flags);
         self.agents.push(Process::start(&args));
         self.agent_ports.push(port);
     }
@@ -223,6 +231,14 @@ impl Cluster {
     pub fn json(&self, path: &str) -> Option<Value> {
         serde_json::from_str(&self.get(path).ok()?).ok()
     }
+}
+
+/// The flags given, and those defaults that they do not set: a flag may be given only once.
+fn arguments(command: &str, defaults: &[String], flags: &[&str]) -> Vec<String> {
+    let name = |flag: &str| flag.split('=').next().unwrap_or_default().to_owned();
+    let given: Vec<String> = flags.iter().map(|flag| name(flag)).collect();
+    let kept = defaults.iter().filter(|flag| !given.contains(&name(flag))).cloned();
+    [command.to_owned()].into_iter().chain(kept).chain(flags.iter().map(|flag| (*flag).to_owned())).collect()
 }
 
 /// The body of a GET on a loopback port, if it answers 2xx.

@@ -102,7 +102,7 @@ fn malformed() -> Vec<Vec<u8>> {
         "{\"type\":\"SUBSCRIBE\",\"subscribe\":{\"framework_info\":{\"user\":\"u\"}}}",
         "{\"type\":\"SUBSCRIBE\",\"subscribe\":{\"framework_info\":{\"user\":\"u\",\"name\":\"n\",\"failover_timeout\":\"x\"}}}",
         "{\"type\":\"SUBSCRIBE\",\"subscribe\":{\"framework_info\":{\"user\":\"u\",\"name\":\"n\",\"checkpoint\":2}}}",
-        "{\"type\":\"SUBSCRIBE\",\"subscribe\":{\"framework_info\":{\"user\":\"u\",\"name\":\"n\",\"roles\":\"a\"}}}",
+        "{\"type\":\"SUBSCRIBE\",\"subscribe\":{\"framework_info\":{\"user\":\"u\",\"name\":\"n\",\"roles\":{\"a\":1}}}}",
         "{\"type\":\"SUBSCRIBE\",\"framework_id\":\"a\",\"subscribe\":{\"framework_info\":{\"user\":\"u\",\"name\":\"n\"}}}",
         "{\"type\":\"TEARDOWN\"}",
         "{\"type\":\"TEARDOWN\",\"framework_id\":{}}",

@@ -2,7 +2,8 @@
 //! and without effect.
 
 use std::io::Write as _;
-use std::net::{SocketAddrV4, TcpStream};
+use std::net::{Ipv4Addr, SocketAddrV4, TcpStream};
+use std::os::fd::AsRawFd as _;
 
 use mesos::proto::internal::{self, update_slave_message};
 use mesos::proto::{self, Message, TaskState};
@@ -322,12 +323,16 @@ fn strangers_are_not_believed() {
 /// The sender's name is no proof: it must come from the address that it names.
 #[test]
 fn forgers_are_not_believed() {
+    let Some(elsewhere) = elsewhere() else {
+        eprintln!("skipped: this machine has no address but loopback");
+        return;
+    };
     let (mut target, scheduler, names) = start();
     let mut before = settled(&target);
     let mut cases = to_master(&names, &names.agent);
     cases.extend(to_agent(&names, &names.master));
     for case in cases {
-        let status = from_elsewhere(target.port(case.to), &case.bytes);
+        let status = send_from(elsewhere, target.port(case.to), &case.bytes);
         // Refusing it outright, as libprocess can be told to, is as good.
         let verdict =
             if matches!(status, 202 | 400 | 403) { Ok(()) } else { Err(format!("answered {status}")) };
@@ -356,14 +361,22 @@ fn log_length(target: &Target) -> [usize; 2] {
     [target.cluster.master.log().len(), target.cluster.agents[0].log().len()]
 }
 
-/// Sends from another address of this machine, 127.0.0.2.
-fn from_elsewhere(port: u16, bytes: &[u8]) -> u16 {
+/// An address of this machine that is not loopback's: a connection from it is a stranger's, whatever it says.
+///
+/// Over loopback itself every process of the machine comes from the same address, and may rightly go by another.
+fn elsewhere() -> Option<Ipv4Addr> {
+    let addresses = nix::ifaddrs::getifaddrs().expect("the machine's addresses");
+    let mut ips = addresses.filter_map(|interface| Some(interface.address?.as_sockaddr_in()?.ip()));
+    ips.find(|ip| !ip.is_loopback() && !ip.is_link_local())
+}
+
+/// Sends from this address of the machine.
+fn send_from(ip: Ipv4Addr, port: u16, bytes: &[u8]) -> u16 {
     let flags = SockFlag::SOCK_CLOEXEC;
     let socket = socket::socket(AddressFamily::Inet, SockType::Stream, flags, None).expect("a socket");
-    let address = |text: String| SockaddrIn::from(text.parse::<SocketAddrV4>().expect("an address"));
-    use std::os::fd::AsRawFd as _;
-    socket::bind(socket.as_raw_fd(), &address("127.0.0.2:0".to_owned())).expect("another address");
-    socket::connect(socket.as_raw_fd(), &address(format!("127.0.0.1:{port}"))).expect("connecting");
+    let address = |ip, port| SockaddrIn::from(SocketAddrV4::new(ip, port));
+    socket::bind(socket.as_raw_fd(), &address(ip, 0)).expect("an address of this machine");
+    socket::connect(socket.as_raw_fd(), &address(Ipv4Addr::LOCALHOST, port)).expect("connecting");
     let mut stream = TcpStream::from(socket);
     stream.write_all(bytes).expect("sending");
     raw::read_answer(&stream, false).status()
@@ -456,7 +469,7 @@ fn agents_that_cannot_be() {
     {
         add(&format!("host {hostname:.20}"), info(&|info| hostname.clone_into(&mut info.hostname)));
     }
-    for port in [-5, 0, 65_536, 1 << 30, i32::MIN] {
+    for port in [-5, 65_536, 1 << 30, i32::MIN] {
         add(&format!("port {port}"), info(&|info| info.port = Some(port)));
     }
     for value in [f64::NAN, f64::INFINITY, -1.0, 1e300] {
@@ -468,12 +481,10 @@ fn agents_that_cannot_be() {
             }),
         );
     }
-    add("an id of its own", info(&|info| info.id = Some("mine-S0".into())));
     for version in ["", "x", "0.1.0", "99999999999999999999.0.0"] {
         let message = internal::RegisterSlaveMessage { version: Some(version.into()), ..info(&|_| ()) };
         add(&format!("version {version}"), message);
     }
-    // A true one of nobody who listens: without a link back there is no agent, and nobody to ping.
     target.play(cases);
     settled(&target);
     let [master, _] = target.states();

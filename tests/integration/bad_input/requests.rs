@@ -205,7 +205,7 @@ fn methods() -> Vec<Case> {
 }
 
 fn queries() -> Vec<Case> {
-    use Expect::{Harmless, Refused, Says};
+    use Expect::{Harmless, NotHttp, Refused, Says};
     let long = format!("/tasks?task_id={}", "a".repeat(50_000));
     [
         ("/tasks?offset=-1", Refused),
@@ -218,7 +218,8 @@ fn queries() -> Vec<Case> {
         ("/tasks?order=sideways", Harmless),
         (long.as_str(), Harmless),
         ("/state?jsonp=alert(1)//", Refused),
-        ("/state?jsonp=<script>", Refused),
+        ("/state?jsonp=%3Cscript%3E", Refused),
+        ("/state?jsonp=<script>", NotHttp),
         ("/slaves?slave_id=%00%2f..", Harmless),
         ("/frameworks?framework_id=\u{e9}", Harmless),
         ("/state?%zz=%&&&=&a=b=c", Harmless),
