@@ -111,7 +111,8 @@ impl From<HttpError> for Response {
         if let Some((name, value)) = error.header {
             headers.insert(name, value);
         }
-        if !error.body.is_empty() {
+        // As libprocess does: a refusal without a word is of that type too, a redirect is not.
+        if error.status != StatusCode::TEMPORARY_REDIRECT {
             headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
             *response.body_mut() = Body::from(error.body);
         }

@@ -9,4 +9,5 @@ mod mesos_framework;
 mod mesos_go;
 mod peer;
 mod pymesos;
+mod same_answers;
 mod under_a_real_master;

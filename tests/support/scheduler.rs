@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -22,6 +23,7 @@ pub struct Scheduler {
     /// Came while something else was waited for.
     kept: VecDeque<Value>,
     offers: VecDeque<Value>,
+    heard: Arc<Mutex<Vec<Value>>>,
     stream: TcpStream,
 }
 
@@ -83,10 +85,12 @@ impl Scheduler {
         assert_eq!(head.header("content-type"), Some("application/json"));
         let stream_id = head.header("mesos-stream-id").ok_or("no Mesos-Stream-Id")?.to_owned();
         let (sender, events) = channel();
-        std::thread::spawn(move || read_events(reader, &sender));
+        let heard = Arc::new(Mutex::new(Vec::new()));
+        let log = heard.clone();
+        std::thread::spawn(move || read_events(reader, &sender, &log));
         let (kept, offers) = (VecDeque::new(), VecDeque::new());
         let mut scheduler =
-            Scheduler { port, framework_id: String::new(), stream_id, events, kept, offers, stream };
+            Scheduler { port, framework_id: String::new(), stream_id, events, kept, offers, heard, stream };
         let first = scheduler.event().ok_or("the stream ended")?;
         if first["type"] != "SUBSCRIBED" {
             return Err(first.to_string());
@@ -95,6 +99,11 @@ impl Scheduler {
         id.clone_into(&mut scheduler.framework_id);
         scheduler.kept.push_back(first);
         Ok(scheduler)
+    }
+
+    /// Every event of the stream so far, in its order.
+    pub fn heard(&self) -> Vec<Value> {
+        self.heard.lock().expect("not poisoned").clone()
     }
 
     /// The next event off the stream; none if it ended.
@@ -257,7 +266,7 @@ fn read_head(reader: &mut impl BufRead) -> Result<Answer, String> {
 }
 
 /// Hands on every record; each must fill one chunk of the body, and be JSON on one line.
-fn read_events(mut reader: impl BufRead, sender: &Sender<Value>) -> Option<()> {
+fn read_events(mut reader: impl BufRead, sender: &Sender<Value>, heard: &Mutex<Vec<Value>>) -> Option<()> {
     loop {
         let mut line = String::new();
         reader.read_line(&mut line).ok()?;
@@ -270,6 +279,8 @@ fn read_events(mut reader: impl BufRead, sender: &Sender<Value>) -> Option<()> {
         let record = &chunk[newline + 1..];
         assert_eq!(record.len(), length, "one record a chunk");
         assert!(!record.contains(&b'\n'), "JSON on one line");
-        sender.send(serde_json::from_slice(record).expect("an event is JSON")).ok()?;
+        let event: Value = serde_json::from_slice(record).expect("an event is JSON");
+        heard.lock().expect("not poisoned").push(event.clone());
+        sender.send(event).ok()?;
     }
 }

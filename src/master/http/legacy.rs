@@ -95,7 +95,7 @@ pub async fn teardown(State(site): State<Site>, body: Bytes) -> Answer {
     };
     let operation = Operate::Teardown(id.into());
     let answer = site.ask(|reply| Event::Operate { reply, operation }).await?;
-    Ok(status(answer).into_response())
+    Ok(status(answer))
 }
 
 /// The page of the master, whole in one file.

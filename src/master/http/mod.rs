@@ -13,6 +13,7 @@ mod scheduler;
 
 use std::sync::Arc;
 
+use axum::response::{IntoResponse as _, Response};
 use http::StatusCode;
 use tokio::sync::Semaphore;
 
@@ -79,15 +80,17 @@ fn ended(ended: Ended) -> HttpError {
     HttpError::service_unavailable(ended.to_string())
 }
 
-/// What a client is told, as status and text. `Subscribed` has a body of its own.
-fn status(answer: Answer) -> (StatusCode, String) {
-    match answer {
-        Answer::Subscribed | Answer::Ok => (StatusCode::OK, String::new()),
-        Answer::Accepted => (StatusCode::ACCEPTED, String::new()),
+/// What a client is told. `Subscribed` has a body of its own.
+fn status(answer: Answer) -> Response {
+    let (status, text) = match answer {
+        // Success has no word to say, and so no content type either.
+        Answer::Subscribed | Answer::Ok => return StatusCode::OK.into_response(),
+        Answer::Accepted => return StatusCode::ACCEPTED.into_response(),
         Answer::BadRequest(text) => (StatusCode::BAD_REQUEST, text),
         Answer::Forbidden(text) => (StatusCode::FORBIDDEN, text),
         Answer::NotFound(text) => (StatusCode::NOT_FOUND, text),
         Answer::NotImplemented(text) => (StatusCode::NOT_IMPLEMENTED, text),
         Answer::Unavailable(text) => (StatusCode::SERVICE_UNAVAILABLE, text),
-    }
+    };
+    (status, text).into_response()
 }

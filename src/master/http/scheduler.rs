@@ -4,7 +4,7 @@
 
 use axum::Extension;
 use axum::extract::State;
-use axum::response::{IntoResponse as _, Response};
+use axum::response::Response;
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
@@ -43,7 +43,7 @@ pub async fn scheduler(
             let stream =
                 headers.get(STREAM_ID).map(|id| StreamId::from(String::from_utf8_lossy(id.as_bytes())));
             let answer = site.ask(|reply| Event::Call { reply, stream, call: Box::new(call) }).await?;
-            Ok(status(answer).into_response())
+            Ok(status(answer))
         }
     }
 }
@@ -89,7 +89,7 @@ async fn subscribe(
     let event = |reply| Event::Subscribe { reply, stream, call: Box::new(call) };
     match core.subscribe(id.clone(), outlet, event).await.map_err(super::ended)? {
         Answer::Subscribed => {}
-        answer => return Ok(status(answer).into_response()),
+        answer => return Ok(status(answer)),
     }
     let mut response = Response::new(body);
     let value =

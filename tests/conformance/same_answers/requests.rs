@@ -1,0 +1,292 @@
+//! The requests. `{FRAMEWORK}`, `{AGENT}` and `{STREAM}` stand for each side's own.
+
+use mesos::proto::Spelling;
+use mesos::proto::json::from_json;
+use prost::Message as _;
+
+pub enum Body {
+    Text(String),
+    /// JSON of a scheduler's call, to be sent as protobuf.
+    SchedulerCall(String),
+    /// JSON of an operator's call, to be sent as protobuf.
+    OperatorCall(String),
+}
+
+impl Body {
+    pub fn bytes(&self, fill: impl Fn(&str) -> String) -> Vec<u8> {
+        match self {
+            Body::Text(text) => fill(text).into_bytes(),
+            Body::SchedulerCall(json) => {
+                from_json::<mesos::proto::scheduler::Call>(fill(json).as_bytes(), Spelling::V1)
+                    .expect("a call")
+                    .encode_to_vec()
+            }
+            Body::OperatorCall(json) => {
+                from_json::<mesos::proto::master::Call>(fill(json).as_bytes(), Spelling::V1)
+                    .expect("a call")
+                    .encode_to_vec()
+            }
+        }
+    }
+}
+
+pub struct Ask {
+    pub name: String,
+    pub method: &'static str,
+    pub path: String,
+    pub headers: Vec<(&'static str, &'static str)>,
+    pub body: Body,
+}
+
+fn ask(
+    name: &str,
+    method: &'static str,
+    path: &str,
+    headers: &[(&'static str, &'static str)],
+    body: Body,
+) -> Ask {
+    Ask { name: name.to_owned(), method, path: path.to_owned(), headers: headers.to_vec(), body }
+}
+
+fn plain(method: &'static str, path: &str) -> Ask {
+    ask(&format!("{method} {path}"), method, path, &[], Body::Text(String::new()))
+}
+
+const JSON: (&str, &str) = ("Content-Type", "application/json");
+const PROTOBUF: (&str, &str) = ("Content-Type", "application/x-protobuf");
+const ACCEPT_JSON: (&str, &str) = ("Accept", "application/json");
+const STREAM: (&str, &str) = ("Mesos-Stream-Id", "{STREAM}");
+const SCHEDULER: &str = "/api/v1/scheduler";
+const OPERATOR: &str = "/api/v1";
+
+/// In this order: what changes something comes last.
+pub fn all() -> Vec<Ask> {
+    let mut all: Vec<Ask> = READS.iter().map(|path| plain("GET", path)).collect();
+    all.extend(
+        ["/state", "/health", "/slaves", "/metrics/snapshot", "/version", "/flags"].map(|p| plain("POST", p)),
+    );
+    all.extend(["/state", "/tasks"].map(|path| plain("HEAD", path)));
+    all.extend(["/teardown", SCHEDULER, OPERATOR].map(|path| plain("GET", path)));
+    all.extend(["/teardown", SCHEDULER, OPERATOR].map(|path| plain("PUT", path)));
+    all.extend(["/teardown", SCHEDULER, OPERATOR].map(|path| plain("POST", path)));
+    all.extend(forms());
+    all.extend(operator());
+    all.extend(negotiation());
+    all.extend(calls());
+    all
+}
+
+const READS: &[&str] = &[
+    "/state",
+    "/master/state",
+    "/state.json",
+    "/state?jsonp=callback",
+    "/state-summary",
+    "/slaves",
+    "/slaves?slave_id={AGENT}",
+    "/slaves?slave_id=none",
+    "/frameworks",
+    "/frameworks?framework_id={FRAMEWORK}",
+    "/frameworks?framework_id=none",
+    "/tasks",
+    "/tasks?limit=1&order=asc",
+    "/tasks?framework_id={FRAMEWORK}&task_id=steady",
+    "/tasks?limit=x",
+    "/tasks?offset=x",
+    "/tasks?order=x",
+    "/roles",
+    "/flags",
+    "/health",
+    "/version",
+    "/redirect",
+    "/metrics/snapshot",
+    "/metrics/snapshot?timeout=x",
+    "/files/debug",
+    "/files/browse",
+    "/files/browse?path=/none",
+    "/files/read",
+    "/files/read?path=/none",
+    "/files/read?path=/none&offset=x",
+    "/files/download",
+    "/files/download?path=/none",
+    "/none",
+    "/master/none",
+    "/none/none",
+];
+
+fn forms() -> Vec<Ask> {
+    let form = |name: &str, text: &str| {
+        let headers = [("Content-Type", "application/x-www-form-urlencoded")];
+        ask(name, "POST", "/master/teardown", &headers, Body::Text(text.to_owned()))
+    };
+    vec![
+        form("teardown without an id", "other=1"),
+        form("teardown of none", "frameworkId=none"),
+        form("teardown of nothing", "frameworkId="),
+    ]
+}
+
+fn operator() -> Vec<Ask> {
+    let mut all = Vec::new();
+    for kind in ["GET_HEALTH", "GET_VERSION", "GET_FLAGS"] {
+        let call = format!(r#"{{"type":"{kind}"}}"#);
+        all.push(ask(&format!("{kind} in JSON"), "POST", OPERATOR, &[JSON], Body::Text(call.clone())));
+        let body = Body::OperatorCall(call);
+        all.push(ask(&format!("{kind} in protobuf"), "POST", OPERATOR, &[PROTOBUF, ACCEPT_JSON], body));
+    }
+    for (name, body) in [
+        ("no JSON", "{"),
+        ("nothing", ""),
+        ("an array", "[]"),
+        ("an empty object", "{}"),
+        ("an unknown type", r#"{"type":"NO_SUCH"}"#),
+        ("a type that is a number", r#"{"type":{}}"#),
+        ("the type UNKNOWN", r#"{"type":"UNKNOWN"}"#),
+    ] {
+        all.push(ask(&format!("operator: {name}"), "POST", OPERATOR, &[JSON], Body::Text(body.to_owned())));
+    }
+    all.push(ask("operator: bad protobuf", "POST", OPERATOR, &[PROTOBUF], Body::Text("none".to_owned())));
+    all
+}
+
+fn negotiation() -> Vec<Ask> {
+    let health = || Body::Text(r#"{"type":"GET_HEALTH"}"#.to_owned());
+    let mut all = Vec::new();
+    for path in [OPERATOR, SCHEDULER] {
+        let at = |name: &str, headers: &[(&'static str, &'static str)]| {
+            let body = match path {
+                OPERATOR => health(),
+                _ => Body::Text(r#"{"type":"SUBSCRIBE","subscribe":{"framework_info":{"user":"u","name":"n","id":{"value":"none"}}}}"#.to_owned()),
+            };
+            ask(&format!("{path}: {name}"), "POST", path, headers, body)
+        };
+        all.push(at("no Content-Type", &[ACCEPT_JSON]));
+        all.push(at("Content-Type text/plain", &[("Content-Type", "text/plain")]));
+        all.push(at("Content-Type application/recordio", &[("Content-Type", "application/recordio")]));
+        all.push(at("Content-Type with a charset", &[("Content-Type", "application/json; charset=utf-8")]));
+        all.push(at("Accept text/html", &[JSON, ("Accept", "text/html")]));
+        all.push(at("Accept application/recordio", &[JSON, ("Accept", "application/recordio")]));
+        all.push(at("Accept application/*", &[JSON, ("Accept", "application/*")]));
+        all.push(at("Accept text/html, */*", &[JSON, ("Accept", "text/html, */*")]));
+    }
+    all
+}
+
+/// Bodies of scheduler calls and what is said of them.
+const CALLS: &[(&str, &str)] = &[
+    ("no JSON", "{"),
+    ("nothing", ""),
+    ("an array", "[]"),
+    ("an empty object", "{}"),
+    ("an unknown type", r#"{"type":"NO_SUCH"}"#),
+    ("the type UNKNOWN", r#"{"type":"UNKNOWN"}"#),
+    ("a field of another type", r#"{"type":"ACCEPT","accept":[]}"#),
+    (
+        "a string for a number",
+        r#"{"framework_id":{"value":"{FRAMEWORK}"},"type":"DECLINE","decline":{"offer_ids":[],"filters":{"refuse_seconds":"x"}}}"#,
+    ),
+    ("no framework id", r#"{"type":"REVIVE"}"#),
+    ("another framework", r#"{"framework_id":{"value":"none"},"type":"REVIVE"}"#),
+    ("SUBSCRIBE without its message", r#"{"type":"SUBSCRIBE"}"#),
+    ("SUBSCRIBE without a framework", r#"{"type":"SUBSCRIBE","subscribe":{}}"#),
+    (
+        "SUBSCRIBE on a stream",
+        r#"{"type":"SUBSCRIBE","subscribe":{"framework_info":{"user":"u","name":"n"}}}"#,
+    ),
+    ("ACCEPT without its message", r#"{"framework_id":{"value":"{FRAMEWORK}"},"type":"ACCEPT"}"#),
+    ("DECLINE without its message", r#"{"framework_id":{"value":"{FRAMEWORK}"},"type":"DECLINE"}"#),
+    ("KILL without its message", r#"{"framework_id":{"value":"{FRAMEWORK}"},"type":"KILL"}"#),
+    ("SHUTDOWN without its message", r#"{"framework_id":{"value":"{FRAMEWORK}"},"type":"SHUTDOWN"}"#),
+    ("ACKNOWLEDGE without its message", r#"{"framework_id":{"value":"{FRAMEWORK}"},"type":"ACKNOWLEDGE"}"#),
+    (
+        "ACKNOWLEDGE of no uuid",
+        r#"{"framework_id":{"value":"{FRAMEWORK}"},"type":"ACKNOWLEDGE","acknowledge":{"agent_id":{"value":"{AGENT}"},"task_id":{"value":"steady"},"uuid":"bm9uZQ=="}}"#,
+    ),
+    (
+        "ACKNOWLEDGE of bad base64",
+        r#"{"framework_id":{"value":"{FRAMEWORK}"},"type":"ACKNOWLEDGE","acknowledge":{"agent_id":{"value":"{AGENT}"},"task_id":{"value":"steady"},"uuid":"!"}}"#,
+    ),
+    ("RECONCILE without its message", r#"{"framework_id":{"value":"{FRAMEWORK}"},"type":"RECONCILE"}"#),
+    ("MESSAGE without its message", r#"{"framework_id":{"value":"{FRAMEWORK}"},"type":"MESSAGE"}"#),
+    ("REQUEST without its message", r#"{"framework_id":{"value":"{FRAMEWORK}"},"type":"REQUEST"}"#),
+    (
+        "ACCEPT_INVERSE_OFFERS without its message",
+        r#"{"framework_id":{"value":"{FRAMEWORK}"},"type":"ACCEPT_INVERSE_OFFERS"}"#,
+    ),
+    (
+        "DECLINE_INVERSE_OFFERS without its message",
+        r#"{"framework_id":{"value":"{FRAMEWORK}"},"type":"DECLINE_INVERSE_OFFERS"}"#,
+    ),
+    (
+        "REVIVE of a strange role",
+        r#"{"framework_id":{"value":"{FRAMEWORK}"},"type":"REVIVE","revive":{"roles":["strange"]}}"#,
+    ),
+    (
+        "SUPPRESS of a strange role",
+        r#"{"framework_id":{"value":"{FRAMEWORK}"},"type":"SUPPRESS","suppress":{"roles":["strange"]}}"#,
+    ),
+    (
+        "SUPPRESS of a bad role",
+        r#"{"framework_id":{"value":"{FRAMEWORK}"},"type":"SUPPRESS","suppress":{"roles":["/"]}}"#,
+    ),
+    (
+        "DECLINE of an unknown offer",
+        r#"{"framework_id":{"value":"{FRAMEWORK}"},"type":"DECLINE","decline":{"offer_ids":[{"value":"none"}]}}"#,
+    ),
+    (
+        "ACCEPT of an unknown offer",
+        r#"{"framework_id":{"value":"{FRAMEWORK}"},"type":"ACCEPT","accept":{"offer_ids":[{"value":"none"}],"operations":[]}}"#,
+    ),
+    (
+        "KILL of an unknown task",
+        r#"{"framework_id":{"value":"{FRAMEWORK}"},"type":"KILL","kill":{"task_id":{"value":"none"}}}"#,
+    ),
+    (
+        "RECONCILE of everything",
+        r#"{"framework_id":{"value":"{FRAMEWORK}"},"type":"RECONCILE","reconcile":{"tasks":[]}}"#,
+    ),
+    (
+        "MESSAGE to an unknown executor",
+        r#"{"framework_id":{"value":"{FRAMEWORK}"},"type":"MESSAGE","message":{"agent_id":{"value":"{AGENT}"},"executor_id":{"value":"none"},"data":"aGk="}}"#,
+    ),
+    ("REQUEST", r#"{"framework_id":{"value":"{FRAMEWORK}"},"type":"REQUEST","request":{"requests":[]}}"#),
+    ("SUPPRESS", r#"{"framework_id":{"value":"{FRAMEWORK}"},"type":"SUPPRESS"}"#),
+];
+
+fn calls() -> Vec<Ask> {
+    let text = |body: &str| Body::Text(body.to_owned());
+    let mut all = Vec::new();
+    for (name, body) in CALLS {
+        all.push(ask(&format!("call: {name}"), "POST", SCHEDULER, &[JSON, STREAM], text(body)));
+        // As protobuf, if it has a form in protobuf.
+        let filled = body.replace("{FRAMEWORK}", "f").replace("{AGENT}", "a");
+        if from_json::<mesos::proto::scheduler::Call>(filled.as_bytes(), Spelling::V1).is_ok() {
+            let body = Body::SchedulerCall((*body).to_owned());
+            all.push(ask(&format!("call in protobuf: {name}"), "POST", SCHEDULER, &[PROTOBUF, STREAM], body));
+        }
+    }
+    all.push(ask("call: bad protobuf", "POST", SCHEDULER, &[PROTOBUF, STREAM], text("none")));
+    let revive = r#"{"framework_id":{"value":"{FRAMEWORK}"},"type":"SUPPRESS"}"#;
+    all.push(ask("call: no stream id", "POST", SCHEDULER, &[JSON], text(revive)));
+    let other = [JSON, ("Mesos-Stream-Id", "none")];
+    all.push(ask("call: another stream id", "POST", SCHEDULER, &other, text(revive)));
+    for (name, framework) in SUBSCRIPTIONS {
+        let call = format!(r#"{{"type":"SUBSCRIBE","subscribe":{{"framework_info":{framework}}}}}"#);
+        all.push(ask(&format!("SUBSCRIBE: {name}"), "POST", SCHEDULER, &[JSON], text(&call)));
+    }
+    let differing = r#"{"type":"SUBSCRIBE","framework_id":{"value":"a"},"subscribe":{"framework_info":{"user":"u","name":"n","id":{"value":"b"}}}}"#;
+    all.push(ask("SUBSCRIBE: two ids", "POST", SCHEDULER, &[JSON], text(differing)));
+    all
+}
+
+/// FrameworkInfos that are refused.
+const SUBSCRIPTIONS: &[(&str, &str)] = &[
+    ("no user", r#"{"name":"n"}"#),
+    ("no name", r#"{"user":"u"}"#),
+    ("an id with a slash", r#"{"user":"u","name":"n","id":{"value":"a/b"}}"#),
+    ("a bad role", r#"{"user":"u","name":"n","role":"a b"}"#),
+    ("roles without MULTI_ROLE", r#"{"user":"u","name":"n","roles":["a"]}"#),
+    ("role with MULTI_ROLE", r#"{"user":"u","name":"n","role":"a","capabilities":[{"type":"MULTI_ROLE"}]}"#),
+    ("a role twice", r#"{"user":"u","name":"n","roles":["a","a"],"capabilities":[{"type":"MULTI_ROLE"}]}"#),
+    ("an unknown id", r#"{"user":"u","name":"n","id":{"value":"none"}}"#),
+];
