@@ -9,3 +9,4 @@ pub mod duration;
 pub mod end;
 pub mod time;
 pub mod upid;
+pub mod uuid;

@@ -249,7 +249,7 @@ fn an_agent_of_bytes_joins_runs_and_leaves() {
     };
     assert_eq!(run.task.task_id.value, "task");
     assert_eq!(run.framework.id.as_ref().map(|id| id.value.as_str()), Some(scheduler.framework_id.as_str()));
-    let uuid: Vec<u8> = (0..16).collect();
+    let uuid: Vec<u8> = (0x40..0x50).collect();
     let status = proto::TaskStatus {
         task_id: "task".into(),
         state: proto::TaskState::TaskFinished as i32,

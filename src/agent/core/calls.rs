@@ -5,9 +5,9 @@
 use tracing::warn;
 
 use super::state::{ExecutorPhase, Phase, State};
-use super::statuses::is_uuid;
 use super::{Answer, Effect, Effects, ReplyId};
 use crate::base::time::Time;
+use crate::base::uuid::is_uuid;
 use crate::proto::executor::call::Type;
 use crate::proto::internal::ExecutorToFrameworkMessage;
 use crate::proto::task_status::Source;

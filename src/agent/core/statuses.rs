@@ -5,7 +5,6 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use tracing::{debug, info, warn};
 
 use super::state::{Executor, ExecutorPhase, MAX_COMPLETED_TASKS_PER_EXECUTOR, Phase, State};
@@ -13,6 +12,7 @@ use super::{Effect, Effects, Timer, tasks};
 use crate::agent::updates::{Forward, is_terminal};
 use crate::base::time::Time;
 use crate::base::upid::Upid;
+use crate::base::uuid::is_uuid;
 use crate::proto::internal::{
     ReconcileTasksMessage, StatusUpdate, StatusUpdateAcknowledgementMessage, StatusUpdateMessage,
 };
@@ -21,9 +21,6 @@ use crate::proto::{
     ContainerStatus, ExecutorId, FrameworkId, NetworkInfo, TaskId, TaskState, TaskStatus, executor,
     network_info,
 };
-
-/// The length of a uuid.
-pub const UUID_LEN: usize = 16;
 
 /// Who says it, and so who is told that it was taken.
 #[derive(Clone, Debug, PartialEq)]
@@ -150,7 +147,7 @@ impl State {
     }
 
     fn check_update(&self, update: &StatusUpdate) -> Result<(), &'static str> {
-        if !update.uuid.as_ref().is_some_and(is_uuid) {
+        if !update.uuid.as_deref().is_some_and(is_uuid) {
             return Err("it has no uuid");
         }
         let ours = self.node.info.id.as_ref();
@@ -383,11 +380,6 @@ fn update_task(executor: &mut Executor, status: &TaskStatus) -> Result<(), &'sta
         executor.launched_tasks.insert(id.clone(), task);
     }
     Ok(())
-}
-
-/// Whether these bytes can be a uuid.
-pub fn is_uuid(bytes: &Bytes) -> bool {
-    bytes.len() == UUID_LEN
 }
 
 fn state_name(state: i32) -> &'static str {

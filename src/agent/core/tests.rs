@@ -234,7 +234,7 @@ fn status(task: &str, state: TaskState, uuid: u8) -> TaskStatus {
 }
 
 fn bytes(byte: u8) -> Bytes {
-    Bytes::from(vec![byte; 16])
+    crate::base::uuid::numbered(byte)
 }
 
 use executor::event::Type::{Acknowledged, Kill, Launch as LaunchEvent, LaunchGroup, Shutdown, Subscribed};

@@ -3,6 +3,7 @@
 use bytes::Bytes;
 
 use crate::base::upid::Upid;
+use crate::base::uuid::is_uuid;
 use crate::proto::internal::{
     ExecutorToFrameworkMessage, ExitedExecutorMessage, FrameworkToExecutorMessage, KillTaskMessage,
     ShutdownExecutorMessage, StatusUpdateAcknowledgementMessage, StatusUpdateMessage,
@@ -21,9 +22,6 @@ use crate::base::time::Time;
 /// A task passes a handful of states; one whose executor takes it back and forth is not remembered for ever.
 const MOST_STATUSES: usize = 100;
 
-/// Bytes of a uuid.
-const UUID_SIZE: usize = 16;
-
 impl State {
     /// An agent's update goes on to its scheduler, which acknowledges it; the task is then in its latest state.
     ///
@@ -38,7 +36,7 @@ impl State {
             self.count("invalid_status_updates");
             return self.drop_message(from, "status update", "it is not from the registered agent");
         }
-        if uuid.len() != UUID_SIZE {
+        if !is_uuid(&uuid) {
             self.count("invalid_status_updates");
             return self.drop_message(from, "status update", "it has no valid uuid");
         }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::alloc::{Call, Grant};
 use crate::base::time::Time;
 use crate::base::upid::Upid;
+use crate::base::uuid::numbered;
 use crate::master::flags::Flags;
 use crate::proto::framework_info::{Capability, capability};
 use crate::proto::internal::{
@@ -287,7 +288,7 @@ impl Bench {
         state: TaskState,
         byte: u8,
     ) {
-        let uuid = Some(vec![byte; 16].into());
+        let uuid = Some(numbered(byte));
         let update = StatusUpdate {
             framework_id: framework.clone(),
             agent_id: Some(agent.clone()),
@@ -308,7 +309,7 @@ impl Bench {
 
     pub fn acknowledge(&mut self, stream: &str, agent: &AgentId, task: &str, byte: u8) -> Answer {
         let acknowledge =
-            call::Acknowledge { agent_id: agent.clone(), task_id: task.into(), uuid: vec![byte; 16].into() };
+            call::Acknowledge { agent_id: agent.clone(), task_id: task.into(), uuid: numbered(byte) };
         self.call(
             stream,
             scheduler::Call {

@@ -2,6 +2,7 @@
 //!
 //! Source: `validation::scheduler::call::validate`, master/validation.cpp 1.11.
 
+use crate::base::uuid::is_uuid;
 use crate::proto::scheduler::Call;
 use crate::proto::scheduler::call::Type;
 
@@ -67,12 +68,13 @@ fn missing<T>(name: &str) -> Result<T, String> {
 }
 
 fn uuid(bytes: &[u8]) -> Result<(), String> {
-    if bytes.len() == 16 { Ok(()) } else { Err("Not a valid UUID: expecting 16 bytes".to_owned()) }
+    if is_uuid(bytes) { Ok(()) } else { Err("Not a valid UUID".to_owned()) }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::uuid::numbered;
     use crate::proto::scheduler::call;
 
     fn of(kind: Type) -> Call {
@@ -115,7 +117,7 @@ mod tests {
         let mut acknowledge = of(Type::Acknowledge);
         acknowledge.acknowledge = Some(call::Acknowledge { uuid: vec![0; 15].into(), ..Default::default() });
         assert!(validate(&acknowledge).is_err());
-        acknowledge.acknowledge = Some(call::Acknowledge { uuid: vec![0; 16].into(), ..Default::default() });
+        acknowledge.acknowledge = Some(call::Acknowledge { uuid: numbered(0), ..Default::default() });
         assert_eq!(validate(&acknowledge), Ok(()));
     }
 }

@@ -2,14 +2,13 @@
 // The library has an Executor too, but its SUBSCRIBE lacks `subscribe`, which Mesos refuses.
 "use strict";
 
+const crypto = require("crypto");
 const http = require("http");
 
 const ids = {
     framework_id: { value: process.env.MESOS_FRAMEWORK_ID },
     executor_id: { value: process.env.MESOS_EXECUTOR_ID },
 };
-let seen = 0;
-
 function call(type, body, onAnswer) {
     const [host, port] = process.env.MESOS_AGENT_ENDPOINT.split(":");
     const headers = { "Content-Type": "application/json" };
@@ -19,7 +18,7 @@ function call(type, body, onAnswer) {
 }
 
 function update(task_id, state) {
-    const uuid = Buffer.alloc(16, seen += 1).toString("base64");
+    const uuid = Buffer.from(crypto.randomUUID().replace(/-/g, ""), "hex").toString("base64");
     const status = { task_id, state, uuid, source: "SOURCE_EXECUTOR", executor_id: ids.executor_id };
     call("UPDATE", { status }, (answer) => answer.resume());
 }

@@ -102,7 +102,7 @@ fn to_master(names: &Names, from: &str) -> Vec<Case> {
         }],
     };
     let update = |status| internal::StatusUpdateMessage { update: status, pid: None };
-    let uuid = [7; 16];
+    let uuid = [0x47; 16];
     let m = |name: &str, message: Message| sent(name, To::Master, from, message);
     vec![
         m("status without a pid", update(status(names, TaskState::TaskFailed, Some(&uuid))).into()),
@@ -217,7 +217,7 @@ fn kill_call(names: &Names) -> proto::scheduler::Call {
 
 /// What ended or changed Apache Mesos' agent, one POST each.
 fn to_agent(names: &Names, from: &str) -> Vec<Case> {
-    let uuid = [7; 16];
+    let uuid = [0x47; 16];
     let update = |status| internal::StatusUpdateMessage { update: status, pid: None };
     let framework_id = || proto::FrameworkId::from(names.framework_id.as_str());
     let a = |name: &str, message: Message| sent(name, To::Agent, from, message);

@@ -40,7 +40,7 @@ fn a_task_from_offer_to_its_end() {
         bench.update(&from, &agent, &framework, "t", state, byte);
         let updates = bench.updates("s");
         assert_eq!((updates.len(), updates[0].state()), (1, state));
-        assert_eq!(updates[0].uuid.as_deref(), Some(&[byte; 16][..]));
+        assert_eq!(updates[0].uuid, Some(crate::base::uuid::numbered(byte)));
         if state == TaskState::TaskFinished {
             assert_eq!(bench.recovered().to_string(), "cpus:1; mem:32");
             assert!(bench.state.cluster().agent(&agent).unwrap().used.is_empty());
@@ -78,7 +78,7 @@ fn the_latest_state_counts_and_the_sent_one_is_acknowledged() {
     let mut update = crate::proto::internal::StatusUpdate {
         framework_id: framework.clone(),
         agent_id: Some(agent.clone()),
-        uuid: Some(vec![1; 16].into()),
+        uuid: Some(crate::base::uuid::numbered(1)),
         latest_state: Some(TaskState::TaskFinished as i32),
         ..Default::default()
     };

@@ -243,7 +243,7 @@ fn a_driver_speaks_in_messages() {
     bench.update(&from, &agent, &framework, "t", TaskState::TaskRunning, 1);
     let [Message::StatusUpdate(update)] = &bench.sent_to(&driver)[..] else { panic!() };
     assert_eq!(update.pid.as_deref(), Some("slave(1)@127.0.0.1:5051"));
-    assert_eq!(update.update.uuid.as_deref(), Some(&[1; 16][..]));
+    assert_eq!(update.update.uuid, Some(crate::base::uuid::numbered(1)));
     assert_eq!(update.update.status.state(), TaskState::TaskRunning);
 }
 

@@ -264,7 +264,7 @@ fn an_executor_under_way_is_not_taken_for_one_that_is_gone() {
     let mut update = crate::proto::internal::StatusUpdate {
         framework_id: framework.clone(),
         agent_id: Some(agent.clone()),
-        uuid: Some(vec![1; 16].into()),
+        uuid: Some(crate::base::uuid::numbered(1)),
         status: TaskStatus { task_id: "t".into(), ..Default::default() },
         ..Default::default()
     };
@@ -422,7 +422,7 @@ fn an_end_that_is_known_is_never_called_a_loss() {
         assert!(bench.updates("s").is_empty());
         assert!(matches!(bench.sent_to(&from)[..], [Message::StatusUpdateAcknowledgement(_)]));
         bench.update(&from, &agent, &framework, "t", TaskState::TaskFinished, 2);
-        assert_eq!(bench.updates("s")[0].uuid.as_deref(), Some(&[2; 16][..]));
+        assert_eq!(bench.updates("s")[0].uuid, Some(crate::base::uuid::numbered(2)));
         bench.acknowledge("s", &agent, "t", 2);
         let known = bench.state.cluster().framework(&framework).unwrap();
         assert!(known.tasks.is_empty() && known.completed_tasks.len() == 1);
