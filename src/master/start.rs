@@ -45,6 +45,9 @@ const WHITELIST_LIMIT: u64 = 256 << 20;
 const MASTER: &str = "master";
 const OBSERVER: &str = "slave-observer";
 
+/// Those that clients which authenticate answer to.
+const SESSION: &str = "crammd5-authenticator-session";
+
 /// Why a master could not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
@@ -119,7 +122,8 @@ pub async fn start(flags: Flags, log: &Log) -> Result<Running, StartError> {
     let processes = Processes::default();
     let inbox = inbox_of(core.clone());
     processes.add(MASTER, inbox.clone());
-    processes.add_family(OBSERVER, inbox);
+    processes.add_family(OBSERVER, inbox.clone());
+    processes.add_family(SESSION, inbox);
     let site = Site::new(core.clone(), flags.clone(), info.clone());
     let routes = routes(&site, &core, clock, log);
     tokio::spawn(server::serve(listener, processes, routes, Limits::default()));

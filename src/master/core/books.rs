@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use super::authentication::Sessions;
 use super::offers::unallocated;
 use super::state::{Agent, Cluster, Connection, Counters, Framework, Offer, Task};
 use super::{Effect, Effects, StreamId, Timer};
@@ -30,6 +31,7 @@ pub struct State {
     pub(super) registering: BTreeSet<Upid>,
     /// Agents of which the registry is being changed: one change at a time for each.
     pub(super) changing: BTreeMap<AgentId, Changing>,
+    pub(super) authentications: Sessions,
     pub(super) watches: BTreeMap<AgentId, Watch>,
     observers: BTreeMap<u64, AgentId>,
     agent_by_pid: BTreeMap<Upid, AgentId>,
@@ -113,6 +115,7 @@ impl State {
             receiver: MASTER.into(),
             registering: BTreeSet::new(),
             changing: BTreeMap::new(),
+            authentications: Sessions::default(),
             watches: BTreeMap::new(),
             observers: BTreeMap::new(),
             agent_by_pid: BTreeMap::new(),

@@ -34,6 +34,7 @@ impl State {
             Message::ExitedExecutor(message) => self.exited_executor(&from, &message, out),
             Message::ExecutorToFramework(message) => self.message_from_executor(&from, *message, out),
             Message::SchedulerCall(call) => self.driver_call(&from, *call, now, out),
+            Message::Authenticate(_) => self.authenticate(&from, now, out),
             Message::DeactivateFramework(message) => {
                 self.deactivate_driver(&from, &message.framework_id, out);
             }

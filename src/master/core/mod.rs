@@ -5,6 +5,7 @@
 
 mod accept;
 mod agents;
+mod authentication;
 mod books;
 mod drivers;
 mod frameworks;
@@ -145,6 +146,8 @@ pub enum Timer {
     Failover { framework: FrameworkId, number: u64 },
     /// `--offer_timeout`.
     Offer(OfferId),
+    /// A client takes too long to authenticate.
+    Authentication(u64),
     /// A HEARTBEAT to a subscribed scheduler is due.
     Heartbeat { framework: FrameworkId, stream: StreamId },
     /// `--registry_gc_interval`.
@@ -217,6 +220,8 @@ pub fn handle(state: &mut State, event: Event, now: Time, out: &mut Effects) {
         Event::Message { from, peer, to, message } => {
             if to.starts_with(OBSERVER) {
                 state.observed(&from, peer, &to, &message);
+            } else if to.starts_with(SESSION) {
+                state.authentication(&from, peer, &to, &message, now, out);
             } else {
                 state.message(from, peer, *message, now, out);
             }
@@ -262,6 +267,7 @@ fn woken(state: &mut State, timer: Timer, now: Time, out: &mut Effects) {
         Timer::Ping { agent, number } => state.ping_due(&agent, number, now, out),
         Timer::Reregister { agent, number } => state.reregister_late(&agent, number, now, out),
         Timer::Failover { framework, number } => state.failover_late(&framework, number, now, out),
+        Timer::Authentication(number) => state.authentication_late(number),
         Timer::Offer(offer) => state.rescind(&offer, out),
         Timer::Heartbeat { framework, stream } => state.heartbeat(framework, stream, now, out),
         Timer::Prune => state.prune(now, out),
@@ -271,3 +277,6 @@ fn woken(state: &mut State, timer: Timer, now: Time, out: &mut Effects) {
 
 /// Receivers that pongs go to, before their number in parentheses.
 const OBSERVER: &str = "slave-observer";
+
+/// Receivers that clients which authenticate answer to, before their number in parentheses.
+const SESSION: &str = "crammd5-authenticator-session";

@@ -236,6 +236,7 @@ impl Counters {
         "invalid_framework_to_executor_messages",
         "invalid_status_update_acknowledgements",
         "invalid_status_updates",
+        "messages_authenticate",
         "messages_deactivate_framework",
         "messages_decline_offers",
         "messages_executor_to_framework",

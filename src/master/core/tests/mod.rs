@@ -1,6 +1,7 @@
 //! One small case per decision of the core.
 
 mod agents;
+mod authentication;
 mod flow;
 mod frameworks;
 mod launching;
