@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
+use crate::peer;
 use crate::support::{Cluster, cache_dir, finished};
 
 fn here() -> PathBuf {
@@ -50,7 +51,22 @@ fn a_node_executor_talks_both_ways() {
 
 #[test]
 fn a_node_scheduler_takes_over_its_tasks() {
-    let cluster = Cluster::start(1);
-    let framework = play(&cluster, "predecessor", &[]);
-    play(&cluster, "successor", &[framework.trim()]);
+    take_over(&Cluster::start(1));
+}
+
+fn take_over(cluster: &Cluster) {
+    let framework = play(cluster, "predecessor", &[]);
+    play(cluster, "successor", &[framework.trim()]);
+}
+
+#[test]
+fn under_the_real_master_all_is_the_same() {
+    if !peer::available("mesos-framework") {
+        return;
+    }
+    let cluster = peer::cluster(1, &[], &[]);
+    for scenario in ["finish", "fail", "kill", "reconcile", "executor"] {
+        play(&cluster, scenario, &[]);
+    }
+    take_over(&cluster);
 }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
+use crate::peer;
 use crate::support::{Cluster, cache_dir, finished};
 
 /// The exit status of a `setup` whose package cannot be had on this machine.
@@ -39,6 +40,12 @@ fn play(program: &Path, cluster: &Cluster, scenario: &str, framework: &str) -> S
     let output = finished(scheduler(program, cluster, scenario, framework));
     assert_eq!(output.status, Some(0), "scenario {scenario}:\n{}\n{}", output.out, output.err);
     output.out.trim().to_owned()
+}
+
+fn restart(program: &Path, cluster: &Cluster) {
+    let framework = play(program, cluster, "predecessor", "");
+    play(program, cluster, "successor", &framework);
+    play(program, cluster, "removed", &framework);
 }
 
 fn play_alone(scenarios: &[&str]) {
@@ -81,10 +88,7 @@ fn a_v0_driver_with_a_credential_stays_outside() {
 #[test]
 fn a_restarted_v0_driver_keeps_its_tasks_until_its_end() {
     let Some(program) = program() else { return };
-    let cluster = Cluster::start(1);
-    let framework = play(program, &cluster, "predecessor", "");
-    play(program, &cluster, "successor", &framework);
-    play(program, &cluster, "removed", &framework);
+    restart(program, &Cluster::start(1));
 }
 
 #[test]
@@ -97,4 +101,18 @@ fn a_second_v0_driver_ousts_the_first() {
     BufReader::new(first.stdout.take().expect("piped")).read_line(&mut framework).expect("a pipe");
     play(program, &cluster, "heir", framework.trim());
     assert!(first.wait().expect("waiting").success(), "the first was not told");
+}
+
+/// Our agent's v0 executors with everything else from elsewhere.
+#[test]
+fn under_the_real_master_all_is_the_same() {
+    if !peer::available("mesos-go") {
+        return;
+    }
+    let Some(program) = program() else { return };
+    let cluster = peer::cluster(1, &[], &[]);
+    for scenario in ["life", "kill", "refusals", "offers", "reconcile", "executor", "lost", "authenticate"] {
+        play(program, &cluster, scenario, "");
+    }
+    restart(program, &cluster);
 }
