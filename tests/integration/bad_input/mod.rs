@@ -6,6 +6,7 @@
 mod bodies;
 mod calls;
 mod files;
+mod generated;
 mod large;
 mod messages;
 mod requests;
@@ -106,7 +107,11 @@ struct Watched {
 
 impl Target {
     fn start() -> Target {
-        let cluster = Cluster::start(1);
+        Target::start_with(&[])
+    }
+
+    fn start_with(master_flags: &[&str]) -> Target {
+        let cluster = Cluster::start_with(1, master_flags, &[]);
         let stop = Arc::new(AtomicBool::new(false));
         let (until, ports) = (stop.clone(), [cluster.port, cluster.agent_ports[0]]);
         let watch = std::thread::spawn(move || watch(&until, ports));
