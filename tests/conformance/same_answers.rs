@@ -25,6 +25,10 @@ struct Side {
 
 impl Side {
     fn start(cluster: Cluster) -> Side {
+        let mut past = Scheduler::subscribe(cluster.port, framework("past"));
+        past.run("over", "exit 1");
+        past.until("over", "TASK_FAILED");
+        past.teardown();
         let mut scheduler = Scheduler::subscribe(cluster.port, framework("same"));
         let offer = scheduler.run("steady", "while [ -e stdout ]; do sleep 0.2; done");
         scheduler.until("steady", "TASK_RUNNING");
@@ -55,14 +59,15 @@ impl Side {
     }
 
     fn answer(&self, ask: &Ask) -> Answer {
-        let headers: Vec<(String, String)> =
-            ask.headers.iter().map(|(name, value)| ((*name).to_owned(), self.fill(value))).collect();
-        let headers: Vec<(&str, &str)> =
-            headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
-        let body = ask.body.bytes(|text| self.fill(text));
-        let request = raw::request(ask.method, &self.fill(&ask.path), &headers, &body);
-        raw::exchange(self.cluster.port, &request).answer()
+        answer(self.cluster.port, ask, |text| self.fill(text))
     }
+}
+
+fn answer(port: u16, ask: &Ask, fill: impl Fn(&str) -> String) -> Answer {
+    let headers: Vec<(&str, String)> = ask.headers.iter().map(|(name, value)| (*name, fill(value))).collect();
+    let headers: Vec<(&str, &str)> = headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    let request = raw::request(ask.method, &fill(&ask.path), &headers, &ask.body.bytes(&fill));
+    raw::exchange(port, &request).answer()
 }
 
 /// All that is free of the agent goes into one offer that stays, so that both sides show the same.
@@ -98,6 +103,82 @@ fn answers_are_the_same_but_for_the_listed() {
         found.extend(compare::answers(&ask.name, (&their_answer, blank.0), (&our_answer, blank.1)));
     }
     judge("requests", found);
+}
+
+/// The agents' own endpoints: the real one's, which is in the process of its master, and ours.
+#[test]
+fn an_idle_agent_answers_the_same() {
+    if !peer::available("an idle agent") {
+        return;
+    }
+    let ours = Cluster::start(1);
+    let theirs = peer::with_own_agent("cpus:4;mem:2048;disk:4096;ports:[31000-32000]");
+    wait_for("the real agent", || {
+        theirs.json("/slaves")?["slaves"]
+            .as_array()?
+            .iter()
+            .any(|slave| slave["active"] == true)
+            .then_some(())
+    });
+    let agent = |cluster: &Cluster| {
+        let slaves = cluster.json("/slaves").expect("slaves");
+        slaves["slaves"][0]["id"].as_str().expect("an id").to_owned()
+    };
+    let (their_agent, our_agent) = (agent(&theirs), agent(&ours));
+    let (their_port, our_port) = (theirs.port, ours.agent_ports[0]);
+    let mut found = Vec::new();
+    for ask in requests::of_agents() {
+        let their_answer = answer(their_port, &ask, |text| text.replace("{AGENT}", &their_agent));
+        let our_answer = answer(our_port, &ask, |text| text.replace("{AGENT}", &our_agent));
+        let their_blank =
+            |text: &str| text.replace(&their_agent, "{AGENT}").replace(&their_port.to_string(), "5051");
+        let our_blank = |text: &str| {
+            let text = text.replace(&our_agent, "{AGENT}").replace(&our_port.to_string(), "5051");
+            text.replace(&ours.port.to_string(), "5051")
+        };
+        found.extend(compare::answers(&ask.name, (&their_answer, &their_blank), (&our_answer, &our_blank)));
+    }
+    judge("agent", found);
+}
+
+/// The events in what was read of a stream in protobuf.
+fn events(answer: &Answer) -> Vec<Value> {
+    use prost::Message as _;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    let start = raw::find(&answer.body, b"\r\n\r\n").expect("a head") + 4;
+    let (mut bytes, mut events) = (&answer.body[start..], Vec::new());
+    while let Some(line) = raw::find(bytes, b"\r\n") {
+        let size =
+            std::str::from_utf8(&bytes[..line]).ok().and_then(|size| usize::from_str_radix(size, 16).ok());
+        let size = size.expect("a chunk's size");
+        let chunk = &bytes[line + 2..line + 2 + size];
+        let newline = raw::find(chunk, b"\n").expect("a record's length");
+        let event = mesos::proto::scheduler::Event::decode(&chunk[newline + 1..]).expect("an event");
+        let json = mesos::proto::json::to_json(&event, mesos::proto::Spelling::V1);
+        events.push(serde_json::from_slice(&json).expect("JSON"));
+        bytes = &bytes[line + 2 + size + 2..];
+    }
+    events
+}
+
+#[test]
+fn a_subscription_in_protobuf_is_the_same() {
+    if !peer::available("a subscription in protobuf") {
+        return;
+    }
+    let mut found = Vec::new();
+    let (ours, theirs) = (Cluster::start(1), peer::cluster(1, &[], &[]));
+    for ask in requests::subscriptions() {
+        let [theirs, ours] = [&theirs, &ours].map(|cluster| answer(cluster.port, &ask, str::to_owned));
+        found.extend(compare::heads(&ask.name, (&theirs, &str::to_owned), (&ours, &str::to_owned)));
+        let (their_events, our_events) = (events(&theirs), events(&ours));
+        let orders = (names(&their_events).join(", "), names(&our_events).join(", "));
+        if orders.0 != orders.1 {
+            found.push(Difference::new(&ask.name, "order", &orders.0, &orders.1));
+        }
+        found.extend(compare::shapes(&ask.name, &Value::Array(their_events), &Value::Array(our_events)));
+    }
+    judge("streams", found);
 }
 
 /// What a framework hears from SUBSCRIBE to TEARDOWN.

@@ -198,7 +198,7 @@ impl Cluster {
         wait_for("agents", || {
             let slaves = cluster.json("/slaves")?;
             let active = slaves["slaves"].as_array()?.iter().filter(|s| s["active"] == true).count();
-            (active == agents).then_some(())
+            (active >= agents).then_some(())
         });
         cluster
     }

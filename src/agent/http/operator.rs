@@ -12,7 +12,7 @@ use prost::Message as _;
 use super::{Site, not_json};
 use crate::base::build;
 use crate::flags::json::texts;
-use crate::http::content::{ContentType, answer_type, call_type};
+use crate::http::content::{ContentType, media_types};
 use crate::http::error::HttpError;
 use crate::proto::agent::call::Type;
 use crate::proto::agent::response::{GetFlags, GetHealth, GetVersion};
@@ -26,9 +26,15 @@ pub async fn operator(
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Response, HttpError> {
-    let kind = call_type(&headers)?;
-    let call = site.parse(body.len(), move || parse(&body, kind)).await?;
-    let accept = answer_type(&headers)?;
+    let types = media_types(&headers)?;
+    if types.content == ContentType::RecordIo {
+        return Err(HttpError::not_implemented("The calls that send a stream are not there yet"));
+    }
+    let call = site.parse(body.len(), move || parse(&body, types.content)).await?;
+    if types.accept == ContentType::RecordIo {
+        let text = format!("Streaming response is not supported for {} call", call.r#type().as_str_name());
+        return Err(HttpError::not_acceptable(text));
+    }
     let reply = match call.r#type() {
         Type::GetHealth => Reply {
             r#type: Some(response::Type::GetHealth as i32),
@@ -51,12 +57,12 @@ pub async fn operator(
             return Err(HttpError::not_implemented(text));
         }
     };
-    let bytes = match accept {
+    let bytes = match types.accept {
         ContentType::Protobuf => reply.encode_to_vec(),
         ContentType::Json | ContentType::RecordIo => to_json(&reply, Spelling::V1),
     };
     let mut response = Response::new(bytes.into());
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(accept.as_str()));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(types.accept.as_str()));
     Ok(response)
 }
 

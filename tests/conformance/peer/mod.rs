@@ -49,6 +49,22 @@ fn master(port: u16, work_dir: &Path, flags: &[(&str, &str)]) -> Process {
     Process::of(command, "the real master".to_owned())
 }
 
+/// The real master with a real agent in its process, at the same port. That agent cannot run tasks.
+pub fn with_own_agent(resources: &str) -> Cluster {
+    let dir = tempfile::tempdir().expect("a folder");
+    let port = free_port();
+    let runtime = dir.path().join("runtime").display().to_string();
+    let flags = [
+        ("MESOS_NUM_SLAVES", "1"),
+        ("MESOS_LAUNCHER", "posix"),
+        ("MESOS_RESOURCES", resources),
+        ("MESOS_RUNTIME_DIR", &runtime),
+        ("MESOS_REGISTRATION_BACKOFF_FACTOR", "10ms"),
+    ];
+    let master = master(port, &dir.path().join("master"), &flags);
+    Cluster::under(master, port, dir, 0, &[])
+}
+
 /// Our agents under the real master.
 pub fn cluster(agents: usize, flags: &[(&str, &str)], agent_flags: &[&str]) -> Cluster {
     let dir = tempfile::tempdir().expect("a folder");

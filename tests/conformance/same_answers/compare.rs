@@ -88,6 +88,24 @@ fn matches(pattern: &str, text: &str) -> bool {
 type Blank<'a> = &'a dyn Fn(&str) -> String;
 
 pub fn answers(request: &str, theirs: (&Answer, Blank), ours: (&Answer, Blank)) -> Vec<Difference> {
+    let mut found = heads(request, theirs, ours);
+    if theirs.0.status != ours.0.status {
+        return found;
+    }
+    match (json_of(theirs), json_of(ours)) {
+        (Some(their_json), Some(our_json)) => found.extend(shapes(request, &their_json, &our_json)),
+        _ => {
+            let (theirs, ours) = (theirs.1(&theirs.0.text()), ours.1(&ours.0.text()));
+            if theirs != ours {
+                found.push(Difference::new(request, "body", &theirs, &ours));
+            }
+        }
+    }
+    found
+}
+
+/// Status and headers.
+pub fn heads(request: &str, theirs: (&Answer, Blank), ours: (&Answer, Blank)) -> Vec<Difference> {
     let mut found = Vec::new();
     let mut compare = |what: &str, theirs: String, ours: String| {
         if theirs != ours {
@@ -105,13 +123,6 @@ pub fn answers(request: &str, theirs: (&Answer, Blank), ours: (&Answer, Blank)) 
             Some(value) => side.1(value),
         };
         compare(&format!("header {name}"), value(theirs), value(ours));
-    }
-    if theirs.0.status != ours.0.status {
-        return found;
-    }
-    match (json_of(theirs), json_of(ours)) {
-        (Some(their_json), Some(our_json)) => found.extend(shapes(request, &their_json, &our_json)),
-        _ => compare("body", theirs.1(&theirs.0.text()), ours.1(&ours.0.text())),
     }
     found
 }

@@ -290,3 +290,114 @@ const SUBSCRIPTIONS: &[(&str, &str)] = &[
     ("a role twice", r#"{"user":"u","name":"n","roles":["a","a"],"capabilities":[{"type":"MULTI_ROLE"}]}"#),
     ("an unknown id", r#"{"user":"u","name":"n","id":{"value":"none"}}"#),
 ];
+
+/// Subscriptions whose answer is a stream of protobuf.
+pub fn subscriptions() -> Vec<Ask> {
+    let call = r#"{"type":"SUBSCRIBE","subscribe":{"framework_info":{"user":"u","name":"n"}}}"#;
+    let accept = ("Accept", "application/x-protobuf");
+    vec![
+        ask(
+            "SUBSCRIBE in protobuf",
+            "POST",
+            SCHEDULER,
+            &[PROTOBUF, accept],
+            Body::SchedulerCall(call.to_owned()),
+        ),
+        ask(
+            "SUBSCRIBE in JSON for protobuf",
+            "POST",
+            SCHEDULER,
+            &[JSON, accept],
+            Body::Text(call.to_owned()),
+        ),
+    ]
+}
+
+const AGENT_READS: &[&str] = &[
+    "/state",
+    "/flags",
+    "/health",
+    "/containers",
+    "/monitor/statistics",
+    "/none",
+    "/api/v1",
+    "/api/v1/executor",
+];
+
+const AGENT_CALLS: &[(&str, &str)] = &[
+    ("no JSON", "{"),
+    ("an empty object", "{}"),
+    ("an unknown type", r#"{"type":"NO_SUCH"}"#),
+    ("GET_HEALTH", r#"{"type":"GET_HEALTH"}"#),
+    ("GET_VERSION", r#"{"type":"GET_VERSION"}"#),
+    ("GET_FLAGS", r#"{"type":"GET_FLAGS"}"#),
+];
+
+const EXECUTOR_CALLS: &[(&str, &str)] = &[
+    ("no JSON", "{"),
+    ("an empty object", "{}"),
+    ("no executor", r#"{"type":"SUBSCRIBE","framework_id":{"value":"f"}}"#),
+    (
+        "SUBSCRIBE without its message",
+        r#"{"type":"SUBSCRIBE","framework_id":{"value":"f"},"executor_id":{"value":"e"}}"#,
+    ),
+    (
+        "SUBSCRIBE of an unknown framework",
+        r#"{"type":"SUBSCRIBE","framework_id":{"value":"f"},"executor_id":{"value":"e"},"subscribe":{}}"#,
+    ),
+    (
+        "UPDATE without its message",
+        r#"{"type":"UPDATE","framework_id":{"value":"f"},"executor_id":{"value":"e"}}"#,
+    ),
+    (
+        "UPDATE of an unknown framework",
+        r#"{"type":"UPDATE","framework_id":{"value":"f"},"executor_id":{"value":"e"},"update":{"status":{"task_id":{"value":"t"},"executor_id":{"value":"e"},"state":"TASK_RUNNING","source":"SOURCE_EXECUTOR","uuid":"AAAAAAAAQACAAAAAAAAAAA=="}}}"#,
+    ),
+    (
+        "MESSAGE without its message",
+        r#"{"type":"MESSAGE","framework_id":{"value":"f"},"executor_id":{"value":"e"}}"#,
+    ),
+    (
+        "MESSAGE of an unknown framework",
+        r#"{"type":"MESSAGE","framework_id":{"value":"f"},"executor_id":{"value":"e"},"message":{"data":"aGk="}}"#,
+    ),
+];
+
+/// Requests to an agent that has nothing to do.
+pub fn of_agents() -> Vec<Ask> {
+    let mut all: Vec<Ask> =
+        AGENT_READS.iter().map(|path| plain("GET", &format!("/slave(1){path}"))).collect();
+    all.extend(
+        ["/state", "/health", "/api/v1", "/api/v1/executor"].map(|p| plain("POST", &format!("/slave(1){p}"))),
+    );
+    // With the call of each that is well-formed.
+    for (path, calls, valid) in
+        [("/slave(1)/api/v1", AGENT_CALLS, 3), ("/slave(1)/api/v1/executor", EXECUTOR_CALLS, 4)]
+    {
+        for (name, body) in calls {
+            let text = || Body::Text((*body).to_owned());
+            all.push(ask(&format!("{path}: {name}"), "POST", path, &[JSON, ACCEPT_JSON], text()));
+        }
+        let text = || Body::Text(calls[valid].1.to_owned());
+        let at = |name: &str, headers: &[(&'static str, &'static str)]| {
+            ask(&format!("{path}: {name}"), "POST", path, headers, text())
+        };
+        all.push(at("no Content-Type", &[ACCEPT_JSON]));
+        all.push(at("Content-Type text/plain", &[("Content-Type", "text/plain")]));
+        all.push(at("Content-Type application/recordio", &[("Content-Type", "application/recordio")]));
+        all.push(at("Accept text/html", &[JSON, ("Accept", "text/html")]));
+        all.push(at("Accept application/recordio", &[JSON, ("Accept", "application/recordio")]));
+        all.push(at(
+            "a stream where there is none",
+            &[JSON, ("Accept", "application/recordio"), ("Message-Accept", "application/json")],
+        ));
+        all.push(ask(
+            &format!("{path}: bad protobuf"),
+            "POST",
+            path,
+            &[PROTOBUF],
+            Body::Text("none".to_owned()),
+        ));
+    }
+    all
+}
