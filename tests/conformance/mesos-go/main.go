@@ -5,9 +5,11 @@
 package main
 
 import (
+	"encoding/json"
 	"flag"
 	"fmt"
 	"net"
+	"net/http"
 	"os"
 	"time"
 
@@ -138,6 +140,7 @@ type play struct {
 	driver *sched.MesosSchedulerDriver
 	events chan event
 	id     string // of the framework
+	master string // HOST:PORT
 }
 
 func runScheduler(master, scenario, id string) {
@@ -152,7 +155,7 @@ func runScheduler(master, scenario, id string) {
 	if id != "" {
 		framework.Id = &mesos.FrameworkID{Value: &id}
 	}
-	p := &play{events: make(chan event, 1000)}
+	p := &play{events: make(chan event, 1000), master: master}
 	config := sched.DriverConfig{
 		Scheduler: scheduler{p.events}, Framework: framework, Master: master,
 		HostnameOverride: "127.0.0.1", BindingAddress: loopback,
@@ -199,9 +202,30 @@ func (p *play) state(task string, want mesos.TaskState) *mesos.TaskStatus {
 	return status
 }
 
-// Ends the framework; the driver waits two seconds for nothing after it sent the message, so this is the last act.
+// Ends the framework, and the program once the master has removed it: Stop hands the message over and waits two
+// seconds, whether it was sent or not.
 func (p *play) end() {
 	go p.driver.Stop(false)
-	time.Sleep(500 * time.Millisecond)
+	for p.listed() {
+		time.Sleep(20 * time.Millisecond)
+	}
 	os.Exit(0)
+}
+
+func (p *play) listed() bool {
+	answer, err := http.Get("http://" + p.master + "/state")
+	if err != nil {
+		fail("%v", err)
+	}
+	defer answer.Body.Close()
+	var state struct{ Frameworks []struct{ Id string } }
+	if err := json.NewDecoder(answer.Body).Decode(&state); err != nil {
+		fail("%v", err)
+	}
+	for _, framework := range state.Frameworks {
+		if framework.Id == p.id {
+			return true
+		}
+	}
+	return false
 }
