@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::support::scheduler::{Scheduler, framework, with};
+use crate::support::scheduler::{Scheduler, command_task, framework, with};
 use crate::support::{Cluster, Process, wait_for};
 
 fn partition_aware(name: &str) -> Value {
@@ -338,12 +338,19 @@ fn an_agent_that_ends_well_says_so() {
     assert!(matches!(first.terminate(), None | Some(0)), "ends on SIGTERM");
     drop(first);
     // Its connection is gone at once; its tasks would be given time.
-    wait_for("one agent less", || {
+    let other = wait_for("one agent less", || {
         let state = state(&cluster);
-        let active = state["slaves"].as_array()?.iter().filter(|agent| agent["active"] == true).count();
-        (active == 1).then_some(())
+        let mut active = state["slaves"].as_array()?.iter().filter(|agent| agent["active"] == true);
+        active.next().filter(|_| active.next().is_none()).map(|agent| agent["id"].clone())
     });
-    scheduler.run("left", "true");
+    // What was offered of the agent that left is rescinded.
+    let offer = loop {
+        let offer = scheduler.offer();
+        if offer["agent_id"]["value"] == other {
+            break offer;
+        }
+    };
+    scheduler.launch(&offer, &[command_task("left", &offer, "true")]);
     scheduler.until("left", "TASK_FINISHED");
     assert!(matches!(cluster.master.terminate(), None | Some(0)), "ends on SIGTERM");
 }
