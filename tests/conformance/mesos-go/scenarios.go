@@ -189,8 +189,22 @@ func customExecutor(p *play) {
 	p.end()
 }
 
+// Messages of frameworks may be lost, and so this one is sent every other second until the function given is called.
+func (p *play) say(agent *mesos.SlaveID, what string) func() {
+	send := func() { p.driver.SendFrameworkMessage(util.NewExecutorID("go"), agent, what) }
+	send()
+	again := time.NewTicker(2 * time.Second)
+	go func() {
+		for range again.C {
+			fmt.Fprintln(os.Stderr, "no answer yet, sent again:", what)
+			send()
+		}
+	}()
+	return again.Stop
+}
+
 func (p *play) talk(agent *mesos.SlaveID, what string) {
-	p.driver.SendFrameworkMessage(util.NewExecutorID("go"), agent, what)
+	defer p.say(agent, what)()
 	message := p.wait("message")
 	if message.text != "back: "+what || message.id != "go" || message.agent.GetValue() != agent.GetValue() {
 		fail("%+v", message)
@@ -226,7 +240,7 @@ func successor(p *play) {
 	p.register()
 	p.driver.ReconcileTasks(nil)
 	status := p.state("kept", running)
-	p.driver.SendFrameworkMessage(util.NewExecutorID("go"), status.SlaveId, "after all")
+	defer p.say(status.SlaveId, "after all")()
 	said := false
 	for got := range p.events {
 		switch state := got.status.GetState(); {
