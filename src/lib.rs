@@ -10,6 +10,9 @@
 //!
 //! Start reading at `cmd/master.rs`, then `master/run.rs`, then `master/core/mod.rs`.
 
+#[cfg(test)]
+extern crate self as mesos;
+
 pub mod agent;
 pub mod alloc;
 pub mod base;

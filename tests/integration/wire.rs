@@ -379,7 +379,8 @@ fn a_broken_link_is_noticed() {
 #[test]
 fn other_spellings_of_a_message_are_taken() {
     let cluster = Cluster::start(0);
-    let spellings: [fn(&str, &[u8]) -> Vec<u8>; 5] = [
+    type Spelling = fn(&str, &[u8]) -> Vec<u8>;
+    let spellings: [Spelling; 5] = [
         |from, body| message("/master/mesos.internal.RegisterSlaveMessage", from, body),
         |from, body| {
             let head = format!(

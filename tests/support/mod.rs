@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each test program uses its part")]
 #![allow(clippy::disallowed_methods, reason = "tests start processes, read clocks and touch disks")]
 
+pub mod generate;
 pub mod raw;
 pub mod scheduler;
 

@@ -55,8 +55,9 @@ impl State {
         if self.registering.contains(&from) {
             return self.drop_message(&from, "re-registration", "a new agent is registering at its address");
         }
-        if let Some(other) = self.agent_by_pid(&from).filter(|other| **other != id).cloned()
-            && !self.replace(&other, out)
+        let other = self.agent_by_pid(&from).filter(|other| **other != id).cloned();
+        if let Some(other) = &other
+            && !self.replace(other, out)
         {
             return;
         }
@@ -65,7 +66,8 @@ impl State {
                 let why = "Agent attempted to reregister with different IP / hostname";
                 return self.turn_away(&from, why, out);
             }
-            if *agent.info == message.agent {
+            // Not before the other one at its address is out of the books, which its removal being stored tells.
+            if *agent.info == message.agent && other.is_none() {
                 return self.updated(from, message, now, out);
             }
         }
@@ -195,6 +197,10 @@ impl State {
         self.changing.remove(&id);
         if !self.cluster.agents.contains_key(&id) {
             tracing::warn!(agent = %id, "re-registration ignored, the agent was removed meanwhile");
+            return;
+        }
+        if self.agent_by_pid(&from).is_some_and(|other| *other != id) {
+            tracing::warn!(agent = %id, %from, "another agent came to this address, re-registration ignored");
             return;
         }
         let total = match validate::agent::total(&message.agent, &message.checkpointed_resources) {

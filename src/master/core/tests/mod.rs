@@ -4,5 +4,6 @@ mod agents;
 mod authentication;
 mod flow;
 mod frameworks;
+mod generated;
 mod launching;
 mod returning;
