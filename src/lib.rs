@@ -31,3 +31,4 @@ pub mod process;
 pub mod proto;
 pub mod registry;
 pub mod resources;
+pub mod webui;

@@ -55,7 +55,8 @@ pub async fn answer(path: &Path) -> Result<Response, HttpError> {
     Ok(response)
 }
 
-fn content_type(path: &Path) -> &'static str {
+/// By the extension; `application/octet-stream` if it says nothing.
+pub fn content_type(path: &Path) -> &'static str {
     let extension = path.extension().map(|extension| extension.to_string_lossy().to_ascii_lowercase());
     let row = extension.and_then(|extension| TYPES.iter().find(|(name, _)| *name == extension));
     row.map_or("application/octet-stream", |(_, content_type)| content_type)

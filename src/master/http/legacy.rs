@@ -4,7 +4,7 @@ use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
 use http::Uri;
-use http::header::{CONTENT_TYPE, LOCATION};
+use http::header::LOCATION;
 use http::{HeaderValue, StatusCode};
 
 use super::reads::Read;
@@ -96,13 +96,6 @@ pub async fn teardown(State(site): State<Site>, body: Bytes) -> Answer {
     let operation = Operate::Teardown(id.into());
     let answer = site.ask(|reply| Event::Operate { reply, operation }).await?;
     Ok(status(answer))
-}
-
-/// The page of the master, whole in one file.
-pub async fn page_of_the_master() -> Response {
-    let mut response = Response::new(include_str!("../../../assets/index.html").into());
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
-    response
 }
 
 #[cfg(test)]

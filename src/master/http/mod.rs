@@ -11,6 +11,7 @@ mod reads;
 mod routes;
 mod scheduler;
 
+use std::path::Path;
 use std::sync::Arc;
 
 use axum::response::{IntoResponse as _, Response};
@@ -57,6 +58,10 @@ impl Site {
     }
 
     /// Has the core decide on a call.
+    fn webui_dir(&self) -> Option<&Path> {
+        self.inner.flags.webui_dir.as_deref()
+    }
+
     async fn ask(&self, event: impl FnOnce(ReplyId) -> Event) -> Result<Answer, HttpError> {
         let _turn = self.inner.calls.acquire().await;
         self.inner.core.ask(event).await.map_err(ended)

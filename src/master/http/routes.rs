@@ -4,6 +4,7 @@ use axum::routing::any;
 
 use super::{Site, legacy, operator, scheduler};
 use crate::http::route::{Endpoint, Routes};
+use crate::webui;
 
 const READ: Endpoint = Endpoint { json: true, authentication: true, ..Endpoint::DEFAULT };
 
@@ -125,8 +126,6 @@ const SCHEDULER: Endpoint = Endpoint {
     ..Endpoint::DEFAULT
 };
 
-const PAGE: Endpoint = Endpoint { path: "/", tldr: "The web UI.", ..Endpoint::DEFAULT };
-
 /// The process that all of them belong to, and that unknown paths are tried below.
 const MASTER: &str = "master";
 
@@ -145,5 +144,5 @@ pub fn bind(routes: &mut Routes, site: &Site) {
     routes.add(MASTER, &TEARDOWN, any(legacy::teardown).with_state(site.clone()));
     routes.add(MASTER, &OPERATOR, any(operator::operator).with_state(site.clone()));
     routes.add(MASTER, &SCHEDULER, any(scheduler::scheduler).with_state(site.clone()));
-    routes.add(MASTER, &PAGE, any(legacy::page_of_the_master));
+    webui::bind(routes, MASTER, site.webui_dir());
 }
