@@ -40,6 +40,8 @@ enum To {
 enum Expect {
     /// 4xx with a sentence.
     Refused,
+    /// As `Refused`, or 501 with a sentence, which is Mesos' word for a call that is known and not served.
+    NotServed,
     /// This status, and this in the body.
     Says(u16, &'static str),
     /// This status with or without a body.
@@ -65,6 +67,7 @@ impl Expect {
         let (status, text) = (answer.status, answer.text());
         let fine = match self {
             Expect::Refused => (400..500).contains(&status) && text.len() > 10,
+            Expect::NotServed => ((400..500).contains(&status) || status == 501) && text.len() > 10,
             Expect::Says(code, part) => status == code && text.contains(part),
             Expect::Status(code) => status == code,
             Expect::NotHttp => (400..500).contains(&status),
