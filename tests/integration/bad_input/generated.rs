@@ -8,7 +8,7 @@ use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, TcpStream};
 
 use mesos::proto::table::{self, Message as Table};
-use mesos::proto::{executor, internal, scheduler as api};
+use mesos::proto::{agent, executor, internal, master, scheduler as api};
 use rand::SeedableRng as _;
 use rand::seq::IndexedRandom as _;
 use rand_chacha::ChaCha8Rng;
@@ -167,6 +167,27 @@ fn calls_of_a_scheduler() {
             requests.extend(request("POST", PATH, &headers, &body));
         }
         converse(target.port(To::Master), &requests);
+        works(target, seed);
+    }
+}
+
+#[test]
+fn calls_of_operators() {
+    for seed in seeds() {
+        let (target, _scheduler, names) = start();
+        let mut generator = Generator { random: ChaCha8Rng::seed_from_u64(seed), names: &names };
+        let headers = [("Content-Type", "application/x-protobuf")];
+        for (to, path, table) in [
+            (To::Master, "/master/api/v1", table::of::<master::Call>()),
+            (To::Agent, "/slave(1)/api/v1", table::of::<agent::Call>()),
+        ] {
+            let mut requests = Vec::new();
+            for _ in 0..COUNT {
+                let body = generator.message(table, 4);
+                requests.extend(request("POST", path, &headers, &body));
+            }
+            converse(target.port(to), &requests);
+        }
         works(target, seed);
     }
 }
