@@ -1,6 +1,8 @@
 //! What goes wrong, and how often.
 
 use mesos::agent::containerizer::Exit;
+use mesos::master::core::{Event, Operate, ReplyId};
+use mesos::proto::ContainerId;
 use rand::RngExt;
 
 use crate::net::{Node, Weather};
@@ -12,7 +14,7 @@ pub fn strike(world: &mut World) {
     let agent = world.net.rng.random_range(0..agents);
     let schedulers = world.schedulers.len();
     let scheduler = world.net.rng.random_range(0..schedulers);
-    match world.net.rng.random_range(0..12) {
+    match world.net.rng.random_range(0..18) {
         0 => {
             world.kill_master();
             world.put(100, 20_000, Item::MasterReturns);
@@ -21,26 +23,51 @@ pub fn strike(world: &mut World) {
             world.kill_agent(agent);
             world.put(100, 120_000, Item::AgentReturns { agent });
         }
-        2 | 3 => kill_executor(world, agent),
-        4 => world.break_stream(scheduler),
-        5 => world.break_link(agent),
-        6 => world.net.cut(Node::Master, Node::Agent(agent)),
-        7 => world.net.cut(Node::Master, Node::Scheduler(scheduler)),
-        8 => {
-            world.net.weather = Weather { loss: 50, duplicate: 50, reorder: 50, slow: 50 };
+        2 | 3 => {
+            if let Some(id) = some_container(world, agent) {
+                world.count("executors died");
+                world.executor_dies(agent, &id, Exit::Signal(9));
+            }
         }
-        9 => world.net.weather = Weather { loss: 300, duplicate: 100, reorder: 100, slow: 200 },
+        4 => world.break_stream(scheduler),
+        5 => world.kill_scheduler(scheduler),
+        6 => world.break_link(agent),
+        7 => world.net.cut(Node::Master, Node::Agent(agent)),
+        8 => world.net.cut(Node::Master, Node::Scheduler(scheduler)),
+        9 => world.net.weather = Weather { loss: 50, duplicate: 50, reorder: 50, slow: 50 },
+        10 => world.net.weather = Weather { loss: 300, duplicate: 100, reorder: 100, slow: 200 },
+        // Nothing is lost, and nothing comes as it was sent.
+        11 => world.net.weather = Weather { loss: 0, duplicate: 300, reorder: 400, slow: 400 },
+        12 => {
+            if let Some(id) = some_container(world, agent) {
+                world.break_executor_stream(agent, &id);
+            }
+        }
+        13 => world.grow_agent(agent),
+        14 => operate(world, agent, scheduler),
         _ => world.heal(),
     }
     world.put(500, 15_000, Item::Chaos);
 }
 
-fn kill_executor(world: &mut World, agent: usize) {
+fn some_container(world: &mut World, agent: usize) -> Option<ContainerId> {
     let count = world.agents[agent].containers.len();
-    if count == 0 {
-        return;
+    let index = world.net.rng.random_range(0..count.max(1));
+    world.agents[agent].containers.keys().nth(index).cloned()
+}
+
+/// An operator gives an agent up, or ends a framework whose scheduler can bear it.
+fn operate(world: &mut World, agent: usize, scheduler: usize) {
+    let operation = if world.net.chance(500) {
+        let known = &world.schedulers[scheduler];
+        known.id.clone().filter(|_| known.mortal && !known.dead).map(Operate::Teardown)
+    } else {
+        let state = world.agents[agent].state.as_ref();
+        state.and_then(|state| state.node.info.id.clone()).map(Operate::MarkAgentGone)
+    };
+    if let Some(operation) = operation {
+        world.count("operations");
+        let reply = ReplyId(world.serial());
+        world.master_later(0, 20, Event::Operate { reply, operation });
     }
-    let index = world.net.rng.random_range(0..count);
-    let id = world.agents[agent].containers.keys().nth(index).expect("counted").clone();
-    world.executor_dies(agent, &id, Exit::Signal(9));
 }

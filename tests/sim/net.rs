@@ -61,6 +61,10 @@ impl<T> Agenda<T> {
         self.items.retain(|_, item| !unwanted(item));
     }
 
+    pub fn len(&self) -> usize {
+        self.items.len()
+    }
+
     pub fn next_time(&self) -> Option<Time> {
         self.heap.peek().map(|Reverse((at, _))| *at)
     }
@@ -117,7 +121,9 @@ impl Net {
             delay += self.millis(100, 5000);
         }
         let mut at = now + delay;
-        if !self.chance(self.weather.reorder) {
+        // Calls of a scheduler are on one connection: they may be late or come again, not in another order.
+        let ordered = matches!(from, Node::Scheduler(_)) || !self.chance(self.weather.reorder);
+        if ordered {
             let last = self.last.entry((from, to)).or_default();
             at = at.max(*last);
             *last = at;

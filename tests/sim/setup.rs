@@ -10,14 +10,15 @@ use mesos::alloc::{Allocator, Options};
 use mesos::base::time::Time;
 use mesos::base::upid::Upid;
 use mesos::master;
-use mesos::proto::{AgentInfo, MasterInfo};
+use mesos::proto::resource::{ReservationInfo, reservation_info};
+use mesos::proto::{AgentInfo, MasterInfo, Resource};
 use mesos::registry::Registry;
 
 use crate::scheduler::scalar;
 use crate::world::master_address;
 
-/// What each agent has.
-pub const CPUS: f64 = 8.0;
+/// What each agent has for everybody, before it grows.
+const CPUS: f64 = 8.0;
 const MEM: f64 = 4096.0;
 
 /// A leading master that has read the registry. Each life has an id of its own.
@@ -41,9 +42,26 @@ pub fn allocator(seed: u64) -> Allocator {
     Allocator::new(Options { seed, ..Options::default() })
 }
 
+/// Every third agent keeps something for one role alone; `extra` cpus came later.
+pub fn resources(index: usize, extra: u32) -> Vec<Resource> {
+    let mut resources = vec![scalar("cpus", CPUS + f64::from(extra)), scalar("mem", MEM)];
+    if index % 3 == 1 {
+        let reservation = ReservationInfo {
+            r#type: Some(reservation_info::Type::Static as i32),
+            role: Some("web".to_owned()),
+            ..ReservationInfo::default()
+        };
+        for (name, value) in [("cpus", 3.0), ("mem", 1024.0)] {
+            resources.push(Resource { reservations: vec![reservation.clone()], ..scalar(name, value) });
+        }
+    }
+    resources
+}
+
 /// An agent that has not met a master.
 pub fn agent(
     index: usize,
+    extra: u32,
     life: u64,
     address: SocketAddr,
     now: Time,
@@ -65,7 +83,7 @@ pub fn agent(
     let info = AgentInfo {
         hostname: format!("agent{index}"),
         port: Some(5051),
-        resources: vec![scalar("cpus", CPUS), scalar("mem", MEM)],
+        resources: resources(index, extra),
         ..AgentInfo::default()
     };
     (agent::core::State::new(config, info, now, life * 1000 + index as u64), vec![])

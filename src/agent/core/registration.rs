@@ -225,6 +225,14 @@ impl State {
             usable.map_or(PING_TIMEOUT, |seconds| Duration::from_secs(seconds as u64));
     }
 
+    /// Tasks that the master sent before it hears of this are refused.
+    pub(super) fn outdate(&mut self, out: &mut Effects) {
+        self.registration.resource_version = self.uuid_bytes();
+        if self.node.phase == Phase::Running {
+            self.tell_resources(out);
+        }
+    }
+
     /// What may have changed since the registration was sent.
     pub(super) fn tell_resources(&self, out: &mut Effects) {
         let message = UpdateSlaveMessage {

@@ -323,12 +323,15 @@ impl State {
     }
 
     /// The master believes in tasks of this agent; of those that are not here it is told so.
+    ///
+    /// They may yet be under way, and then must not run after all: so what the master decided up to now is outdated.
     pub(super) fn reconcile(&mut self, now: Time, message: ReconcileTasksMessage, out: &mut Effects) {
         let id = message.framework_id;
         let state = message
             .framework
             .as_ref()
             .map_or(TaskState::TaskLost, |framework| tasks::lost_or(TaskState::TaskDropped, framework));
+        let mut missing = false;
         for status in message.statuses {
             let task = status.task_id;
             let known = self.node.framework(&id).is_some_and(|framework| framework.tasks.contains_key(&task));
@@ -337,11 +340,15 @@ impl State {
                 continue;
             }
             warn!(%task, framework = %id, "the master knows a task that is not here");
+            missing = true;
             let (reason, text) = (Reason::Reconciliation, "Reconciliation: task unknown to the agent");
             // Past `status_update`, which knows no tasks of frameworks that are not here.
             let update = self.own_status(now, &id, &task, state, reason, text, None);
             let forward = self.updates.update(now, update);
             self.forward(forward, out);
+        }
+        if missing {
+            self.outdate(out);
         }
     }
 }

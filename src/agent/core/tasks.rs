@@ -340,6 +340,8 @@ impl State {
             let (reason, message) = (Reason::ExecutorTerminated, "Cannot find executor");
             let status = self.own_status(now, &framework_id, &task_id, state, reason, message, None);
             self.own_update(now, status, out);
+            // It may have been overtaken by the kill, and would run after it was called lost.
+            self.outdate(out);
             return;
         };
         if executor.is_queued(&task_id) {

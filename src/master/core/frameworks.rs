@@ -26,7 +26,7 @@ use super::{Answer, Effect, Effects, ReplyId, StreamId, Timer};
 use crate::master::validate;
 
 /// What a scheduler is told that another one took its place.
-const FAILED_OVER: &str = "Framework failed over";
+pub(super) const FAILED_OVER: &str = "Framework failed over";
 
 impl State {
     /// SUBSCRIBE over HTTP. What is wrong with the call is a 400; what is wrong with the framework is an ERROR on

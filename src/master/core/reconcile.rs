@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use bytes::Bytes;
+
 use crate::base::time::Time;
 use crate::proto::scheduler::call;
 use crate::proto::task_status::Reason;
@@ -9,7 +11,7 @@ use crate::proto::{AgentId, FrameworkId, TaskId, TaskState, TaskStatus};
 
 use super::Effects;
 use super::books::State;
-use super::state::{Framework, Task};
+use super::state::{Framework, Task, is_terminal};
 use super::tell::{state_for, status, status_of, time_info, update_event};
 
 impl State {
@@ -28,6 +30,7 @@ impl State {
         tracing::info!(framework = %id, tasks = reconcile.tasks.len(), "reconciling tasks");
         if reconcile.tasks.is_empty() {
             for task in framework.tasks.values() {
+                self.told_end(id, task);
                 self.tell(id, update_event(latest(task, now)), out);
             }
         }
@@ -36,9 +39,23 @@ impl State {
         let ended: BTreeMap<&TaskId, &Task> = completed.map(|task| (&task.id, &**task)).collect();
         for call::reconcile::Task { task_id, agent_id } in &reconcile.tasks {
             let ended = ended.get(task_id).copied();
+            if let Some(task) = framework.tasks.get(task_id) {
+                self.told_end(id, task);
+            }
             if let Some(status) = self.reconciled(&framework, ended, task_id, agent_id.as_ref(), now) {
                 self.tell(id, update_event(status), out);
             }
+        }
+    }
+
+    /// The scheduler hears of a task's end before any update of it came from its agent, which has come back with
+    /// it: then those on the way there are not for the scheduler any more.
+    pub(super) fn told_end(&mut self, framework: &FrameworkId, task: &Task) {
+        if task.update.is_none()
+            && is_terminal(task.state)
+            && let Some(known) = self.task_mut(framework, &task.id)
+        {
+            known.update = Some((known.state, Bytes::new()));
         }
     }
 

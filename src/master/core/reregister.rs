@@ -6,6 +6,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 use crate::alloc;
 use crate::base::time::Time;
 use crate::base::upid::Upid;
@@ -265,7 +267,12 @@ impl State {
                 continue;
             }
             tracing::warn!(agent = %id, %framework, %executor, "executor is unknown to its agent");
-            if !self.runs_tasks(id, framework, executor) {
+            // It has tasks there and is not there itself: then it is no more, and they have ended too.
+            let was_there = message
+                .tasks
+                .iter()
+                .any(|task| task.framework_id == *framework && task.executor_id.as_ref() == Some(executor));
+            if was_there || !self.runs_tasks(id, framework, executor) {
                 self.remove_executor(framework, id, executor, out);
             } else if let Some(watch) = self.watches.get_mut(id) {
                 watch.doubted.insert((framework.clone(), executor.clone()));
@@ -293,6 +300,7 @@ impl State {
         for (framework, resources) in held.0 {
             out.push(Effect::Alloc(alloc::Call::Hold { framework, agent: id.clone(), resources }));
         }
+        self.rescind_what_is_held(id, out);
         let reconciliations = asked.into_iter().map(|(framework_id, statuses)| ReconcileTasksMessage {
             framework: self.cluster.framework(&framework_id).map(|framework| (*framework.info).clone()),
             framework_id,
@@ -305,6 +313,19 @@ impl State {
         };
         self.send_agent(id, reregistered, out);
         self.kill_again(id, &message.tasks, out);
+    }
+
+    /// What was offered may turn out to be in use.
+    fn rescind_what_is_held(&mut self, id: &AgentId, out: &mut Effects) {
+        let Some(agent) = self.cluster.agent(id) else { return };
+        let mut free = agent.total.clone();
+        free -= &agent.used;
+        if free.contains(&agent.offered) {
+            return;
+        }
+        for offer in agent.offers.clone() {
+            self.rescind(&offer, out);
+        }
     }
 
     /// A task that runs on a known agent and is not in the books.
@@ -429,6 +450,9 @@ impl State {
         if let Some(why) = told {
             let status = status_of(&task, task.state, Reason::AgentReregistered, why, now);
             self.tell_status(&framework, status, out);
+            if is_terminal(task.state) && !task.update.as_ref().is_some_and(|(told, _)| is_terminal(*told)) {
+                task.update = Some((task.state, Bytes::new()));
+            }
         }
         self.add_task(task);
         Some(asked)

@@ -69,9 +69,19 @@ impl State {
         }
         let id = call.framework_id.clone().unwrap_or_default();
         let Some(framework) = self.cluster.framework(&id) else {
+            if self.cluster.is_completed(&id) {
+                // Its link broke, and it was not back in time; nothing else would tell it.
+                let message = "Framework has been removed".to_owned();
+                return self.send(from, FrameworkErrorMessage { message }, out);
+            }
             return self.drop_message(from, "call", "Framework cannot be found");
         };
         if framework.connection != Connection::Pid(from.clone()) {
+            if framework.connection != Connection::None {
+                // The one that took over was told; this one may not have heard that it happened.
+                let message = super::frameworks::FAILED_OVER.to_owned();
+                self.send(from, FrameworkErrorMessage { message }, out);
+            }
             return self.drop_message(from, "call", "Call is not from registered framework");
         }
         if !framework.connected {
