@@ -250,7 +250,7 @@ fn books_agree(world: &World, master: &MasterNode) -> Result<(), String> {
         if here != real {
             return Err(format!("agent {index} runs {real:?} and believes in {here:?}"));
         }
-        for key in agent.executors.keys().filter(|key| !real.contains(key)) {
+        if let Some(key) = agent.executors.keys().find(|key| !real.contains(key)) {
             return Err(format!("agent {index} does not run {key:?}, and the master believes so"));
         }
         let free = agent.free();
