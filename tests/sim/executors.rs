@@ -198,12 +198,12 @@ impl Container {
     }
 
     fn report(&mut self, task: &TaskId, state: TaskState, rng: &mut ChaCha8Rng) -> Wish {
-        let uuid: [u8; 16] = rng.random();
+        let uuid = uuid::Builder::from_random_bytes(rng.random()).into_uuid();
         let status = TaskStatus {
             task_id: task.clone(),
             state: state as i32,
             source: Some(task_status::Source::Executor as i32),
-            uuid: Some(Bytes::copy_from_slice(&uuid)),
+            uuid: Some(Bytes::copy_from_slice(uuid.as_bytes())),
             timestamp: Some(1.0),
             ..TaskStatus::default()
         };
