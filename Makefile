@@ -16,8 +16,9 @@ deps: ## install what building and testing need and this machine lacks (Debian)
 build: deps ## the release binary, target/release/mesos
 	$(CARGO) build --release --bin mesos
 
-demo: build ## a whole cluster in one process, a task on it, its output; ends on Ctrl-C or Enter
-	@tests/demo "$${CARGO_TARGET_DIR:-target}/release/mesos"
+demo: deps ## a whole cluster in one process, a task on it, its output; ends on Ctrl-C or Enter
+	$(CARGO) build --bin mesos
+	@tests/demo "$${CARGO_TARGET_DIR:-target}/debug/mesos"
 
 test: deps check ## everything: unit, integration, bad input, simulation, real clients
 	$(CARGO) test --lib --bins
