@@ -54,11 +54,17 @@ impl World {
     }
 
     pub fn leader_seen(&mut self, agent: usize) {
+        let life = self.agents[agent].life;
+        self.put(1, 100, Item::Detected { agent, life });
+    }
+
+    /// A detector tells how it is now, not how it was.
+    pub fn detected(&mut self, agent: usize) {
         let leader = self.master.as_ref().map(|_| agent_core::Leader {
             pid: Upid::new("master", master_address()),
             hostname: "master".to_owned(),
         });
-        self.agent_later(agent, 1, 100, agent_core::Event::LeaderSeen(leader));
+        self.agent_event(agent, agent_core::Event::LeaderSeen(leader));
     }
 
     pub fn agent_later(&mut self, agent: usize, from_ms: u64, to_ms: u64, event: agent_core::Event) {

@@ -33,6 +33,7 @@ impl World {
         let Some(master) = self.master.take() else { return };
         let life = master.life;
         self.count("masters died");
+        self.asked.clear();
         self.note(|| format!("master {life} dies"));
         for scheduler in 0..self.schedulers.len() {
             self.master_is_gone(scheduler);

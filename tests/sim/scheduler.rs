@@ -18,6 +18,10 @@ use rand_chacha::ChaCha8Rng;
 pub struct Known {
     pub agent: AgentId,
     pub state: Option<TaskState>,
+    /// Its agent's own update told the end.
+    sure: bool,
+    /// A master alone told the end, and by now it may be another master, which does not know that it was told.
+    hearsay: bool,
 }
 
 pub struct Scheduler {
@@ -115,6 +119,9 @@ impl Scheduler {
                     self.index
                 );
                 self.id = Some(subscribed.framework_id);
+                for known in self.tasks.values_mut() {
+                    known.hearsay = !known.sure;
+                }
                 self.subscribed = true;
                 self.fresh = false;
                 vec![]
@@ -151,10 +158,13 @@ impl Scheduler {
         if ended && state == TaskState::TaskUnknown {
             return;
         }
-        if ended && !super::checks::is_terminal(state) && !super::checks::may_return(known.state) {
+        let may_return = known.hearsay || super::checks::may_return(known.state);
+        if ended && !super::checks::is_terminal(state) && !may_return {
             panic!("task {} came back from {:?} as {state:?}", status.task_id, known.state);
         }
         known.state = Some(state);
+        known.hearsay = false;
+        known.sure |= super::checks::is_terminal(state) && status.uuid.is_some();
     }
 
     fn consider(&mut self, offer: Offer, rng: &mut ChaCha8Rng) -> Call {
@@ -202,7 +212,8 @@ impl Scheduler {
         self.next_group += 1;
         let count = rng.random_range(1..=3);
         let mut offer = offer.clone();
-        let resources = some(&mut offer, 0.1, 32.0);
+        let mut resources = some(&mut offer, 0.1, 32.0);
+        resources.push(one(&mut offer, "disk", 32.0));
         let tasks = (0..count).map(|_| self.task(&mut offer, rng)).collect();
         // Some groups go to an executor that may run already.
         let number = if rng.random_bool(0.3) { 0 } else { self.next_group };
@@ -234,7 +245,10 @@ impl Scheduler {
         let most = |left: f64, most: u32| if greedy { most } else { most.min(left as u32).max(1) };
         let cpus = f64::from(rng.random_range(0..most(left("cpus") * 10.0, 30))) / 10.0 + 0.1;
         let mem = f64::from(rng.random_range(0..most(left("mem") - 96.0, 600))) + 32.0;
-        self.tasks.insert(id.clone(), Known { agent: offer.agent_id.clone(), state: None });
+        self.tasks.insert(
+            id.clone(),
+            Known { agent: offer.agent_id.clone(), state: None, hearsay: false, sure: false },
+        );
         TaskInfo {
             name: id.value.clone(),
             task_id: id,
@@ -297,20 +311,21 @@ impl Scheduler {
 /// So much of what is offered, reserved or not, if there is so much of one kind; else of the unreserved.
 /// It is taken off the offer.
 fn some(offer: &mut Offer, cpus: f64, mem: f64) -> Vec<Resource> {
+    vec![one(offer, "cpus", cpus), one(offer, "mem", mem)]
+}
+
+fn one(offer: &mut Offer, name: &str, amount: f64) -> Resource {
     let role = offer.allocation_info.as_ref().and_then(|allocation| allocation.role.clone());
-    let mut of = |name: &str, amount: f64| {
-        let mut resource = scalar(name, amount);
-        for offered in offer.resources.iter_mut().filter(|offered| offered.name == name) {
-            if let Some(left) = offered.scalar.as_mut().filter(|left| left.value + 1e-6 >= amount) {
-                left.value -= amount;
-                resource.reservations.clone_from(&offered.reservations);
-                break;
-            }
+    let mut resource = scalar(name, amount);
+    for offered in offer.resources.iter_mut().filter(|offered| offered.name == name) {
+        if let Some(left) = offered.scalar.as_mut().filter(|left| left.value + 1e-6 >= amount) {
+            left.value -= amount;
+            resource.reservations.clone_from(&offered.reservations);
+            break;
         }
-        resource.allocation_info = Some(resource::AllocationInfo { role: role.clone() });
-        resource
-    };
-    vec![of("cpus", cpus), of("mem", mem)]
+    }
+    resource.allocation_info = Some(resource::AllocationInfo { role });
+    resource
 }
 
 /// For readers of a resource: all of its scalars together.

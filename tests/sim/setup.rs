@@ -20,6 +20,7 @@ use crate::world::master_address;
 /// What each agent has for everybody, before it grows.
 const CPUS: f64 = 8.0;
 const MEM: f64 = 4096.0;
+const DISK: f64 = 10_000.0;
 
 /// A leading master that has read the registry. Each life has an id of its own.
 pub fn master(life: u64, registry: &Registry, now: Time) -> (master::core::State, master::core::Effects) {
@@ -44,7 +45,8 @@ pub fn allocator(seed: u64) -> Allocator {
 
 /// Every third agent keeps something for one role alone; `extra` cpus came later.
 pub fn resources(index: usize, extra: u32) -> Vec<Resource> {
-    let mut resources = vec![scalar("cpus", CPUS + f64::from(extra)), scalar("mem", MEM)];
+    let mut resources =
+        vec![scalar("cpus", CPUS + f64::from(extra)), scalar("mem", MEM), scalar("disk", DISK)];
     if index % 3 == 1 {
         let reservation = ReservationInfo {
             r#type: Some(reservation_info::Type::Static as i32),

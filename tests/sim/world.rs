@@ -60,6 +60,11 @@ pub enum Item {
         life: u64,
         event: agent_core::Event,
     },
+    /// An agent's detector tells who leads.
+    Detected {
+        agent: usize,
+        life: u64,
+    },
     AgentMail {
         agent: usize,
         from: Upid,
@@ -277,6 +282,11 @@ impl World {
             Item::Agent { agent, life, event } => {
                 if self.agents[agent].life == life {
                     self.agent_event(agent, event);
+                }
+            }
+            Item::Detected { agent, life } => {
+                if self.agents[agent].life == life {
+                    self.detected(agent);
                 }
             }
             Item::AgentMail { agent, from, message } => {

@@ -2,8 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use bytes::Bytes;
-
 use crate::base::time::Time;
 use crate::proto::scheduler::call;
 use crate::proto::task_status::Reason;
@@ -30,7 +28,6 @@ impl State {
         tracing::info!(framework = %id, tasks = reconcile.tasks.len(), "reconciling tasks");
         if reconcile.tasks.is_empty() {
             for task in framework.tasks.values() {
-                self.told_end(id, task);
                 self.tell(id, update_event(latest(task, now)), out);
             }
         }
@@ -39,23 +36,9 @@ impl State {
         let ended: BTreeMap<&TaskId, &Task> = completed.map(|task| (&task.id, &**task)).collect();
         for call::reconcile::Task { task_id, agent_id } in &reconcile.tasks {
             let ended = ended.get(task_id).copied();
-            if let Some(task) = framework.tasks.get(task_id) {
-                self.told_end(id, task);
-            }
             if let Some(status) = self.reconciled(&framework, ended, task_id, agent_id.as_ref(), now) {
                 self.tell(id, update_event(status), out);
             }
-        }
-    }
-
-    /// The scheduler hears of a task's end before any update of it came from its agent, which has come back with
-    /// it: then those on the way there are not for the scheduler any more.
-    pub(super) fn told_end(&mut self, framework: &FrameworkId, task: &Task) {
-        if task.update.is_none()
-            && is_terminal(task.state)
-            && let Some(known) = self.task_mut(framework, &task.id)
-        {
-            known.update = Some((known.state, Bytes::new()));
         }
     }
 
@@ -100,8 +83,13 @@ impl State {
     }
 }
 
-/// The state that the scheduler was last sent, as updates still under way must not be overtaken.
+/// The state that the scheduler was last sent, as updates still under way must not be overtaken: not even by the end
+/// of a task whose agent came back with it and has forwarded nothing of it yet. Mesos tells that end.
 fn latest(task: &Task, now: Time) -> TaskStatus {
-    let state = task.update.as_ref().map_or(task.state, |(state, _)| *state);
+    let state = match &task.update {
+        Some((state, _)) => *state,
+        None if is_terminal(task.state) => TaskState::TaskStaging,
+        None => task.state,
+    };
     status_of(task, state, Reason::Reconciliation, "Reconciliation: Latest task state", now)
 }

@@ -6,8 +6,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use bytes::Bytes;
-
 use crate::alloc;
 use crate::base::time::Time;
 use crate::base::upid::Upid;
@@ -447,12 +445,12 @@ impl State {
             held.add(&framework, &task.resources);
         }
         let asked = question(&task, now);
-        if let Some(why) = told {
+        // An end is for the agent's own update to tell, after those that come before it.
+        let under_way =
+            is_terminal(task.state) && !task.update.as_ref().is_some_and(|(told, _)| is_terminal(*told));
+        if let Some(why) = told.filter(|_| !under_way) {
             let status = status_of(&task, task.state, Reason::AgentReregistered, why, now);
             self.tell_status(&framework, status, out);
-            if is_terminal(task.state) && !task.update.as_ref().is_some_and(|(told, _)| is_terminal(*told)) {
-                task.update = Some((task.state, Bytes::new()));
-            }
         }
         self.add_task(task);
         Some(asked)
