@@ -99,9 +99,10 @@ fn nothing_runs_twice(world: &World) -> Result<(), String> {
         let mut tasks = vec![];
         for container in node.containers.values() {
             // Of a framework that is over nothing is held any more, while its tasks are given time to end.
-            let owner =
-                node.state.as_ref().and_then(|state| state.node.framework(&container.launch.framework));
-            if owner.is_none_or(|framework| framework.terminating) {
+            let id = &container.launch.framework;
+            let owner = node.state.as_ref().and_then(|state| state.node.framework(id));
+            let over = world.master.as_ref().is_some_and(|master| master.state.cluster().is_completed(id));
+            if over || owner.is_none_or(|framework| framework.terminating) {
                 continue;
             }
             for (id, task) in &container.tasks {

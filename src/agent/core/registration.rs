@@ -164,6 +164,13 @@ impl State {
                 info.id = Some(id);
                 self.node.info = info.into();
                 self.run(now, out);
+                if std::mem::take(&mut self.registration.missed) {
+                    // The master is to find out that it is not here.
+                    self.disconnect();
+                    let wait = self.random(self.node.config.registration_backoff);
+                    self.wake_to_register(now + wait, out);
+                    return;
+                }
             }
             Phase::Running => warn!(agent = %id, "already registered"),
             Phase::Terminating => return,

@@ -103,6 +103,8 @@ pub(super) struct Registration {
     /// Names the ping timer that counts.
     pub ping_number: u64,
     pub ping_timeout: Duration,
+    /// A task came before this agent knew that it is registered, and was not taken.
+    pub missed: bool,
     /// Changes with every change of what this agent has; a task names the one it was offered.
     pub resource_version: Bytes,
 }
@@ -237,6 +239,7 @@ impl State {
                 losses: 0,
                 ping_number: 0,
                 ping_timeout: super::registration::PING_TIMEOUT,
+                missed: false,
                 resource_version: Bytes::new(),
             },
             node: Node {

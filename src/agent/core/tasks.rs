@@ -12,7 +12,9 @@ use super::state::{Connection, Executor, ExecutorPhase, Phase, State, is_partiti
 use super::{Effects, command};
 use crate::agent::paths;
 use crate::base::time::Time;
-use crate::proto::internal::{KillTaskMessage, ResourceVersionUuid, RunTaskGroupMessage, RunTaskMessage};
+use crate::proto::internal::{
+    KillTaskMessage, ResourceVersionUuid, RunTaskGroupMessage, RunTaskMessage, StatusUpdateMessage,
+};
 use crate::proto::task_status::Reason;
 use crate::proto::{
     ExecutorId, ExecutorInfo, FrameworkId, FrameworkInfo, OfferId, Resource, Task, TaskGroupInfo, TaskId,
@@ -127,6 +129,8 @@ impl State {
         let ours = self.node.id();
         if let Some(task) = work.tasks().iter().find(|task| task.agent_id != ours) {
             warn!(task = %task.task_id, agent = %task.agent_id, "ignored a task meant for another agent");
+            // Or for this one, if it overtook the news that it is registered.
+            self.registration.missed |= self.node.info.id.is_none();
             return;
         }
         if let Some(offer) = &assignment.offer
@@ -145,6 +149,7 @@ impl State {
             // Its scheduler could not acknowledge that they are dropped.
             warn!(framework = %id, "ignored tasks: the framework is terminating");
             self.never_launched(&assignment, out);
+            self.tell_dropped(now, &assignment, out);
             return;
         }
         if !paths::is_name(&id.value) {
@@ -167,6 +172,18 @@ impl State {
     fn never_launched(&self, assignment: &Assignment, out: &mut Effects) {
         if assignment.launch_executor == Some(true) {
             self.executor_exited(&assignment.id, &assignment.executor.executor_id, -1, out);
+        }
+    }
+
+    /// The framework is ending here and, for a new master, has only begun: said once, for what is kept of its
+    /// updates goes with it.
+    fn tell_dropped(&mut self, now: Time, assignment: &Assignment, out: &mut Effects) {
+        let state = lost_or(TaskState::TaskDropped, &assignment.framework);
+        let (reason, message) = (Reason::ExecutorTerminated, "The framework is being shut down here");
+        for task in assignment.work.tasks() {
+            let update = self.own_status(now, &assignment.id, &task.task_id, state, reason, message, None);
+            let pid = Some(self.node.config.pid.to_string());
+            self.tell_master(StatusUpdateMessage { update, pid }, out);
         }
     }
 

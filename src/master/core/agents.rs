@@ -122,6 +122,7 @@ impl State {
             disconnections: 0,
             resource_version,
             killed: Default::default(),
+            exited: Default::default(),
             doubted: Default::default(),
         };
         self.insert_agent(agent, watch);

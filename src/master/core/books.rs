@@ -73,6 +73,9 @@ pub(super) struct Watch {
     pub resource_version: Option<Uuid>,
     /// Tasks it was told to kill, told again should it come back with them.
     pub killed: BTreeSet<(FrameworkId, TaskId)>,
+    /// Executors that have exited since this registration, the latest of them, and were not launched again: a
+    /// re-registration that names one is old.
+    pub exited: BTreeSet<(FrameworkId, ExecutorId)>,
     /// Executors that it came back without, whose first task may yet have been under way to it.
     pub doubted: BTreeSet<(FrameworkId, ExecutorId)>,
 }

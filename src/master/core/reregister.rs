@@ -398,7 +398,8 @@ impl State {
         let Some(framework) = info.framework_id.clone() else { return };
         let key = (framework.clone(), info.executor_id.clone());
         let known = self.cluster.agent(agent).is_some_and(|agent| agent.executors.contains_key(&key));
-        if known || !self.cluster.frameworks.contains_key(&framework) {
+        let exited = self.watches.get(agent).is_some_and(|watch| watch.exited.contains(&key));
+        if known || exited || !self.cluster.frameworks.contains_key(&framework) {
             return;
         }
         let mut info = info.clone();

@@ -6,7 +6,8 @@ use crate::base::upid::Upid;
 use crate::base::uuid::is_uuid;
 use crate::proto::internal::{
     ExecutorToFrameworkMessage, ExitedExecutorMessage, FrameworkToExecutorMessage, KillTaskMessage,
-    ShutdownExecutorMessage, StatusUpdateAcknowledgementMessage, StatusUpdateMessage,
+    ShutdownExecutorMessage, ShutdownFrameworkMessage, StatusUpdateAcknowledgementMessage,
+    StatusUpdateMessage,
 };
 use crate::proto::scheduler::{self, call, event};
 use crate::proto::task_status::{Reason, Source};
@@ -21,6 +22,9 @@ use crate::base::time::Time;
 
 /// A task passes a handful of states; one whose executor takes it back and forth is not remembered for ever.
 const MOST_STATUSES: usize = 100;
+
+/// How many executors that have exited are remembered for each agent.
+const MOST_EXITED: usize = 1000;
 
 impl State {
     /// An agent's update goes on to its scheduler, which acknowledges it; the task is then in its latest state.
@@ -50,6 +54,11 @@ impl State {
         };
         let state = status.state();
         tracing::info!(%framework, task = %status.task_id, state = state.as_str_name(), %agent, "status update");
+        if !self.cluster.frameworks.contains_key(&framework) && self.cluster.is_completed(&framework) {
+            // Nobody will acknowledge it; the agent forgets it with the framework.
+            self.send_agent(&agent, ShutdownFrameworkMessage { framework_id: framework }, out);
+            return self.count("invalid_status_updates");
+        }
         if self.is_overtaken(&agent, &framework, &status) {
             let task_id = status.task_id;
             tracing::info!(%framework, task = %task_id, %agent, "status update overtaken by a later one");
@@ -331,6 +340,12 @@ impl State {
         }
         tracing::info!(%framework, executor = %executor_id, %agent, status, "executor exited");
         self.remove_executor(framework, agent, executor_id, out);
+        if let Some(watch) = self.watches.get_mut(agent) {
+            if watch.exited.len() >= MOST_EXITED {
+                watch.exited.clear();
+            }
+            watch.exited.insert((framework.clone(), executor_id.clone()));
+        }
         let failure = event::Failure {
             agent_id: Some(agent.clone()),
             executor_id: Some(executor_id.clone()),

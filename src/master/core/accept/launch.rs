@@ -176,6 +176,9 @@ impl State {
         let runs =
             self.cluster.agent(&accepted.agent).is_some_and(|agent| agent.executors.contains_key(&key));
         if !runs {
+            if let Some(watch) = self.watches.get_mut(&accepted.agent) {
+                watch.exited.remove(&key);
+            }
             self.add_executor(&accepted.framework, &accepted.agent, Arc::new(info.clone()), held);
         }
         !runs

@@ -474,3 +474,35 @@ fn a_framework_known_from_agents_alone_does_not_stay_for_ever() {
     assert!(!known(&bench));
     assert!(bench.sent_to(&from).iter().any(|message| matches!(message, Message::ShutdownFramework(_))));
 }
+
+#[test]
+fn an_old_reregistration_does_not_bring_back_an_executor() {
+    let (mut bench, from, agent, framework) = Bench::running(aware());
+    let mut info = executor("e");
+    info.framework_id = Some(framework.clone());
+    let message = ReregisterSlaveMessage {
+        executor_infos: vec![info],
+        ..with_tasks(&bench, &agent, &framework, &["t"])
+    };
+    let known = |bench: &Bench| bench.state.cluster().agent(&agent).unwrap().executors.len();
+    bench.message(&from, message.clone());
+    assert_eq!(known(&bench), 1);
+    let exited = crate::proto::internal::ExitedExecutorMessage {
+        agent_id: agent.clone(),
+        framework_id: framework.clone(),
+        executor_id: "e".into(),
+        status: 0,
+    };
+    bench.message(&from, exited);
+    bench.message(&from, message);
+    assert_eq!(known(&bench), 0);
+}
+
+#[test]
+fn an_update_of_a_framework_that_is_over_ends_it_on_the_agent() {
+    let (mut bench, from, agent, framework) = Bench::running(aware());
+    bench.event(Event::Operate { reply: ReplyId(1), operation: Operate::Teardown(framework.clone()) });
+    bench.take();
+    bench.update(&from, &agent, &framework, "t", TaskState::TaskKilled, 1);
+    assert!(matches!(bench.sent_to(&from)[..], [Message::ShutdownFramework(_)]));
+}
