@@ -164,7 +164,7 @@ impl State {
                 info.id = Some(id);
                 self.node.info = info.into();
                 self.run(now, out);
-                if std::mem::take(&mut self.registration.missed) {
+                if self.registration.missed {
                     // The master is to find out that it is not here.
                     self.disconnect();
                     let wait = self.random(self.node.config.registration_backoff);
@@ -187,6 +187,7 @@ impl State {
         match self.node.phase {
             Phase::Disconnected => {
                 info!(agent = %message.agent_id, "reregistered");
+                self.registration.missed = false;
                 self.run(now, out);
             }
             Phase::Running => warn!(agent = %message.agent_id, "already reregistered"),

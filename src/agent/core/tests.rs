@@ -714,3 +714,21 @@ fn executors_on_libprocess_run_tasks_too() {
     world.message(executor, "10.0.0.2:1", register);
     assert!(matches!(world.sent()[..], [Message::ShutdownExecutor(_)]));
 }
+
+#[test]
+fn a_task_that_overtakes_the_registration_is_asked_for() {
+    let mut world = World::new();
+    world.event(Event::LeaderSeen(Some(Leader { pid: pid(MASTER), hostname: "m".to_owned() })));
+    world.fire(|timer| matches!(timer, Timer::Register { .. }));
+    world.master(RunTaskMessage { framework: framework(), task: task("t"), ..RunTaskMessage::default() });
+    assert!(world.out.is_empty());
+    for _ in 0..2 {
+        // However often the master says so: it believes in a task that is not here.
+        world.master(SlaveRegisteredMessage { agent_id: "A".into(), connection: None });
+        assert_eq!(world.state.node.phase, Phase::Disconnected);
+    }
+    world.fire(|timer| matches!(timer, Timer::Register { .. }));
+    assert!(matches!(world.sent()[..], [Message::ReregisterAgent(_)]));
+    world.master(SlaveReregisteredMessage { agent_id: "A".into(), ..SlaveReregisteredMessage::default() });
+    assert_eq!(world.state.node.phase, Phase::Running);
+}
