@@ -1,7 +1,7 @@
 # The one door. `make help` lists what is behind it.
 
 SHELL := /bin/bash
-SEEDS ?= 500
+SEEDS ?= 1000
 PREFIX ?= /usr/local
 CARGO ?= cargo
 
@@ -29,7 +29,7 @@ check: ## format and lints
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
 
-sim: ## whole clusters in one thread from a seed: SEEDS=500, or SEED=n to play one again
+sim: ## whole clusters in one thread from a seed: SEEDS=1000, or SEED=n to play one again
 	SEEDS=$(SEEDS) SEED=$(SEED) $(CARGO) test --profile sim --test sim -- --nocapture
 
 conformance: deps ## real clients, unmodified, against our binary
