@@ -9,6 +9,8 @@ use nix::unistd::{Gid, Group, Uid, User};
 use serde::Serialize;
 use tracing::debug;
 
+use crate::proto;
+
 /// One entry, as `/files/browse` writes it. Source: `model(FileInfo)`, common/http.cpp 1.11.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct FileInfo {
@@ -30,6 +32,15 @@ pub struct FileInfo {
 /// The entries of a real directory, by name, under its virtual path; nothing for what is no directory, as
 /// in Mesos. Links show what they lead to; dangling ones are left out.
 pub fn list(real: &Path, virtual_path: &str) -> Vec<FileInfo> {
+    listing(real, virtual_path, info)
+}
+
+/// As `list`, as the v1 API has it.
+pub fn messages(real: &Path, virtual_path: &str) -> Vec<proto::FileInfo> {
+    listing(real, virtual_path, message)
+}
+
+fn listing<T>(real: &Path, virtual_path: &str, entry_of: fn(String, &Metadata, &mut Names) -> T) -> Vec<T> {
     let Ok(entries) = std::fs::read_dir(real) else { return Vec::new() };
     let mut names = Names::default();
     let virtual_path = virtual_path.trim_end_matches('/');
@@ -39,13 +50,25 @@ pub fn list(real: &Path, virtual_path: &str) -> Vec<FileInfo> {
             Ok(metadata) => {
                 let name = entry.file_name();
                 let path = format!("{virtual_path}/{}", name.to_string_lossy());
-                listing.push((name, info(path, &metadata, &mut names)));
+                listing.push((name, entry_of(path, &metadata, &mut names)));
             }
             Err(error) => debug!(path = %entry.path().display(), %error, "listed but not readable"),
         }
     }
     listing.sort_by(|a, b| a.0.cmp(&b.0));
-    listing.into_iter().map(|(_, info)| info).collect()
+    listing.into_iter().map(|(_, entry)| entry).collect()
+}
+
+fn message(path: String, metadata: &Metadata, names: &mut Names) -> proto::FileInfo {
+    proto::FileInfo {
+        path,
+        nlink: i32::try_from(metadata.nlink()).ok(),
+        size: Some(metadata.size()),
+        mtime: Some(proto::TimeInfo { nanoseconds: metadata.mtime().saturating_mul(1_000_000_000) }),
+        mode: Some(metadata.mode()),
+        uid: Some(names.user(metadata.uid())),
+        gid: Some(names.group(metadata.gid())),
+    }
 }
 
 fn info(path: String, metadata: &Metadata, names: &mut Names) -> FileInfo {

@@ -25,6 +25,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use http::StatusCode;
 
 use crate::http::error::HttpError;
+use crate::proto;
 
 /// What is attached where. Cheap to clone; clones share the map.
 #[derive(Clone, Debug, Default)]
@@ -60,6 +61,21 @@ impl Files {
     /// Every virtual path with its real one.
     pub fn all(&self) -> BTreeMap<String, PathBuf> {
         self.attached.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// What a virtual directory holds, as the v1 API has it. Reads the disk.
+    pub fn list(&self, virtual_path: &str) -> Result<Vec<proto::FileInfo>, HttpError> {
+        Ok(browse::messages(&self.resolve(virtual_path)?, virtual_path))
+    }
+
+    /// Size of a file and a piece of it, as [`read::read`]. Reads the disk.
+    pub fn read(
+        &self,
+        virtual_path: &str,
+        offset: u64,
+        length: Option<u64>,
+    ) -> Result<(u64, Vec<u8>), HttpError> {
+        read::read(&self.resolve(virtual_path)?, offset, length)
     }
 
     /// The longest attached path that `virtual_path` starts with, and what follows it.

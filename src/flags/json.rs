@@ -6,6 +6,7 @@ use serde_json::{Map, json};
 
 use super::Values;
 use super::values::Entry;
+use crate::proto::Flag;
 
 /// Name to text. A flag that was set by its old name is shown by it, as in Mesos; a value that may hold
 /// a password is shown as the file it came from, or without user and password.
@@ -20,6 +21,12 @@ pub fn texts(values: &Values) -> BTreeMap<&'static str, String> {
 pub fn flags(values: &Values) -> serde_json::Value {
     let texts = texts(values).into_iter().map(|(name, text)| (name.to_owned(), text.into()));
     json!({ "flags": texts.collect::<Map<_, _>>() })
+}
+
+/// The same as the v1 API has it.
+pub fn messages(values: &Values) -> Vec<Flag> {
+    let texts = texts(values).into_iter();
+    texts.map(|(name, value)| Flag { name: name.to_owned(), value: Some(value) }).collect()
 }
 
 fn text(entry: &Entry) -> String {

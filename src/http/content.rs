@@ -4,10 +4,13 @@
 
 use std::fmt;
 
-use http::HeaderMap;
+use axum::body::Body;
+use axum::response::Response;
 use http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE};
+use http::{HeaderMap, HeaderValue};
 
 use super::error::HttpError;
+use crate::proto::writer::Encoding;
 
 /// How a message is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -25,6 +28,21 @@ impl ContentType {
             ContentType::Protobuf => "application/x-protobuf",
             ContentType::RecordIo => "application/recordio",
         }
+    }
+
+    /// How an answer of this type is written. A stream's records have a type of their own.
+    pub fn encoding(self) -> Encoding {
+        match self {
+            ContentType::Protobuf => Encoding::Protobuf,
+            ContentType::Json | ContentType::RecordIo => Encoding::Json,
+        }
+    }
+
+    /// 200 with an answer that was written so.
+    pub fn answer(self, body: impl Into<Body>) -> Response {
+        let mut response = Response::new(body.into());
+        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(self.as_str()));
+        response
     }
 
     /// Case does not count, nor do parameters such as `; charset=utf-8`.

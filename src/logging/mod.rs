@@ -17,7 +17,7 @@ pub mod toggle;
 
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tracing::level_filters::LevelFilter;
@@ -50,6 +50,8 @@ struct Shared {
     /// Least severe lines that are written at verbosity 0.
     least: Severity,
     verbosity: AtomicU32,
+    /// Counts changes of it, so that an earlier way back does not undo a later one.
+    changes: AtomicU64,
     stderr: bool,
     files: Option<Mutex<LogFiles>>,
     /// What `/master/log` shows.
@@ -69,6 +71,7 @@ pub fn init(program: &str, flags: &Logging) -> Result<Log, LogError> {
         shared: Arc::new(Shared {
             least,
             verbosity: AtomicU32::new(0),
+            changes: AtomicU64::new(0),
             stderr: !flags.quiet,
             files: files.map(Mutex::new),
             shown: flags.external_log_file.clone().or(link),
@@ -102,6 +105,22 @@ impl Log {
         self.shared.verbosity.store(verbosity, Ordering::Relaxed);
         // Each log statement remembers whether it is on.
         tracing::callsite::rebuild_interest_cache();
+    }
+
+    /// As `set_verbosity`; what comes back names this change for `undo_verbosity`.
+    fn change_verbosity(&self, verbosity: u32) -> u64 {
+        let change = self.shared.changes.fetch_add(1, Ordering::Relaxed) + 1;
+        self.set_verbosity(verbosity);
+        change
+    }
+
+    /// Back to 0, unless another change came after this one.
+    fn undo_verbosity(&self, change: u64) -> bool {
+        let last = self.shared.changes.load(Ordering::Relaxed) == change;
+        if last {
+            self.set_verbosity(0);
+        }
+        last
     }
 
     fn filter(&self) -> LevelFilter {

@@ -2,8 +2,7 @@
 //!
 //! Source: `Logging::toggle`, libprocess logging.cpp 1.11.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
@@ -34,24 +33,32 @@ const TOGGLE: Endpoint = Endpoint {
     ..Endpoint::DEFAULT
 };
 
-#[derive(Clone)]
-struct Toggle {
-    log: Log,
-    /// Counts changes, so that an earlier way back does not undo a later change.
-    changes: Arc<AtomicU64>,
-}
-
 /// Binds the endpoint of the process `logging`.
 pub fn bind(routes: &mut Routes, log: &Log) {
-    let toggle = Toggle { log: log.clone(), changes: Arc::default() };
-    routes.add("logging", &TOGGLE, any(answer).with_state(toggle));
+    routes.add("logging", &TOGGLE, any(answer).with_state(log.clone()));
 }
 
-async fn answer(State(toggle): State<Toggle>, uri: Uri) -> Result<Response, HttpError> {
+/// Sets the verbosity for a while, after which it is 0 again unless it was set anew. Must be called inside a
+/// tokio runtime.
+pub fn set_for(log: &Log, level: u32, lasting: Duration) {
+    let change = log.change_verbosity(level);
+    info!(level, duration = %duration::format(lasting), "logging verbosity changed");
+    if level != 0 {
+        let log = log.clone();
+        tokio::spawn(async move {
+            tokio::time::sleep(lasting).await;
+            if log.undo_verbosity(change) {
+                info!("logging verbosity is back to 0");
+            }
+        });
+    }
+}
+
+async fn answer(State(log): State<Log>, uri: Uri) -> Result<Response, HttpError> {
     let query = Query::of(&uri);
     let expecting = |name| HttpError::bad_request(format!("Expecting '{name}=value' in query.\n"));
     let (level, lasting) = match (query.get("level"), query.get("duration")) {
-        (None, None) => return Ok(format!("{}\n", toggle.log.verbosity()).into_response()),
+        (None, None) => return Ok(format!("{}\n", log.verbosity()).into_response()),
         (Some(_), None) => return Err(expecting("duration")),
         (None, Some(_)) => return Err(expecting("level")),
         (Some(level), Some(lasting)) => (level, lasting),
@@ -62,17 +69,6 @@ async fn answer(State(toggle): State<Toggle>, uri: Uri) -> Result<Response, Http
     let level =
         u32::try_from(number).map_err(|_| HttpError::bad_request(format!("Invalid level '{number}'.\n")))?;
     let lasting = duration::parse(lasting).map_err(|error| HttpError::bad_request(format!("{error}.\n")))?;
-    toggle.log.set_verbosity(level);
-    info!(level, duration = %duration::format(lasting), "logging verbosity changed");
-    let change = toggle.changes.fetch_add(1, Ordering::Relaxed) + 1;
-    if level != 0 {
-        tokio::spawn(async move {
-            tokio::time::sleep(lasting).await;
-            if toggle.changes.load(Ordering::Relaxed) == change {
-                toggle.log.set_verbosity(0);
-                info!("logging verbosity is back to 0");
-            }
-        });
-    }
+    set_for(&log, level, lasting);
     Ok(().into_response())
 }

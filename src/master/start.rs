@@ -14,7 +14,7 @@ use tracing::{debug, info, warn};
 
 use super::core::{Event, State};
 use super::flags::Flags;
-use super::http::{self, Site};
+use super::http::{self, Site, Tools};
 use super::run::{self, Core, Shell};
 use super::{allocator, metrics};
 use crate::base::build;
@@ -124,8 +124,9 @@ pub async fn start(flags: Flags, log: &Log) -> Result<Running, StartError> {
     processes.add(MASTER, inbox.clone());
     processes.add_family(OBSERVER, inbox.clone());
     processes.add_family(SESSION, inbox);
-    let site = Site::new(core.clone(), flags.clone(), info.clone());
-    let routes = routes(&site, &core, clock, log);
+    let tools = Tools { files: Files::default(), log: log.clone(), metrics: Metrics::default() };
+    let site = Site::new(core.clone(), flags.clone(), info.clone(), tools.clone());
+    let routes = routes(&site, &core, clock, &tools);
     tokio::spawn(server::serve(listener, processes, routes, Limits::default()));
     info!(id = info.id, pid = info.pid, %listening, hostname = info.hostname, "master serves");
     Ok(Running { address: advertised.address, ended, listening })
@@ -163,18 +164,17 @@ fn master_info(flags: &Flags, advertised: &Advertised) -> MasterInfo {
     }
 }
 
-fn routes(site: &Site, core: &Core, clock: Clock, log: &Log) -> Routes {
+fn routes(site: &Site, core: &Core, clock: Clock, tools: &Tools) -> Routes {
+    let Tools { files, log, metrics: numbers } = tools;
     let mut routes = Routes::new();
     http::bind(&mut routes, site);
-    let files = Files::default();
     if let Some(path) = log.shown_file()
         && let Err(error) = files.attach(path, "/master/log")
     {
         warn!(%error, "the log is not shown over HTTP");
     }
-    files::handlers::bind(&mut routes, &files);
+    files::handlers::bind(&mut routes, files);
     toggle::bind(&mut routes, log);
-    let numbers = Metrics::default();
     let (core, started) = (core.clone(), clock.now());
     numbers.ask(move || {
         let core = core.clone();
@@ -190,7 +190,7 @@ fn routes(site: &Site, core: &Core, clock: Clock, log: &Log) -> Routes {
         }
     });
     numbers.bind(&mut routes);
-    system::bind(&mut routes, &numbers);
+    system::bind(&mut routes, numbers);
     version::bind(&mut routes);
     help::bind(&mut routes);
     routes

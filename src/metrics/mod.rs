@@ -22,6 +22,7 @@ use crate::http::error::HttpError;
 use crate::http::json;
 use crate::http::query::Query;
 use crate::http::route::{Endpoint, Routes};
+use crate::proto::Metric;
 
 /// A snapshot: every name with its value.
 pub type Snapshot = BTreeMap<String, f64>;
@@ -133,6 +134,12 @@ impl Metrics {
             snapshot.extend(source().await.into_iter().filter(|(_, value)| value.is_finite()));
         }
         snapshot
+    }
+
+    /// As `full_snapshot`, for the v1 API.
+    pub async fn messages(&self) -> Vec<Metric> {
+        let snapshot = self.full_snapshot().await;
+        snapshot.into_iter().map(|(name, value)| Metric { name, value: Some(value) }).collect()
     }
 
     /// Binds `/metrics/snapshot`.

@@ -9,6 +9,7 @@ use crate::http::error::HttpError;
 use crate::http::json;
 use crate::http::query::Query;
 use crate::http::route::{Endpoint, Routes};
+use crate::proto::VersionInfo;
 use crate::proto::json::text;
 
 const VERSION: Endpoint =
@@ -17,6 +18,18 @@ const VERSION: Endpoint =
 /// Binds the process `version`.
 pub fn bind(routes: &mut Routes) {
     routes.add("version", &VERSION, any(version));
+}
+
+/// The same for the v1 API.
+pub fn info() -> VersionInfo {
+    VersionInfo {
+        version: build::VERSION.to_owned(),
+        build_date: Some(build::date()),
+        build_time: Some(build::time() as f64),
+        build_user: Some(build::user().to_owned()),
+        git_sha: build::git_sha().map(str::to_owned),
+        ..VersionInfo::default()
+    }
 }
 
 async fn version(uri: Uri) -> Result<Response, HttpError> {

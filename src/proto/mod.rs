@@ -13,6 +13,7 @@ pub mod table;
 #[path = "gen/tables.rs"]
 mod tables;
 pub mod wire;
+pub mod writer;
 
 #[allow(clippy::all, clippy::pedantic)]
 #[rustfmt::skip]

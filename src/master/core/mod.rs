@@ -11,7 +11,7 @@ mod drivers;
 mod frameworks;
 pub mod invariants;
 mod liveness;
-mod offers;
+pub(super) mod offers;
 mod reconcile;
 mod removal;
 mod reregister;

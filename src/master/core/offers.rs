@@ -211,7 +211,7 @@ fn resources_for(framework: &Framework, resources: &Resources) -> Vec<proto::Res
     shown.to_old_protos().unwrap_or_else(|_| shown.to_protos())
 }
 
-fn agent_url(agent: &Agent) -> Url {
+pub(in crate::master) fn agent_url(agent: &Agent) -> Url {
     let address = proto::Address {
         hostname: Some(agent.info.hostname.clone()),
         ip: Some(agent.pid.address.ip().to_string()),

@@ -21,7 +21,10 @@ use tokio::sync::Semaphore;
 use super::core::{Answer, Event, ReplyId};
 use super::flags::Flags;
 use super::run::{Core, Ended};
+use crate::files::Files;
 use crate::http::error::HttpError;
+use crate::logging::Log;
+use crate::metrics::Metrics;
 use crate::proto::MasterInfo;
 
 pub use routes::bind;
@@ -45,23 +48,32 @@ struct Inner {
     core: Core,
     flags: Arc<Flags>,
     info: Arc<MasterInfo>,
+    tools: Tools,
     reads: reads::Reads,
     calls: Semaphore,
     parses: Semaphore,
 }
 
+/// What other endpoints of the process serve too.
+#[derive(Clone)]
+pub struct Tools {
+    pub files: Files,
+    pub log: Log,
+    pub metrics: Metrics,
+}
+
 impl Site {
-    pub fn new(core: Core, flags: Arc<Flags>, info: Arc<MasterInfo>) -> Site {
+    pub fn new(core: Core, flags: Arc<Flags>, info: Arc<MasterInfo>, tools: Tools) -> Site {
         let reads = reads::Reads::default();
         let (calls, parses) = (Semaphore::new(CALLS), Semaphore::new(PARSES));
-        Site { inner: Arc::new(Inner { core, flags, info, reads, calls, parses }) }
+        Site { inner: Arc::new(Inner { core, flags, info, tools, reads, calls, parses }) }
     }
 
-    /// Has the core decide on a call.
     fn webui_dir(&self) -> Option<&Path> {
         self.inner.flags.webui_dir.as_deref()
     }
 
+    /// Has the core decide on a call.
     async fn ask(&self, event: impl FnOnce(ReplyId) -> Event) -> Result<Answer, HttpError> {
         let _turn = self.inner.calls.acquire().await;
         self.inner.core.ask(event).await.map_err(ended)

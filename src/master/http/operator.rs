@@ -1,26 +1,38 @@
-//! `/api/v1`: the operator API. Most of its calls are still to come and say so by name.
+//! `/api/v1`: the operator API.
+//!
+//! Reads of the cluster go the way of `/state` (`reads`), changes the way of `/teardown`; the rest is about the
+//! process. Calls whose subject is not there yet say so by name.
 //!
 //! Source: `Master::Http::api`, http.cpp 1.11.
 
-use axum::extract::State;
-use axum::response::Response;
-use bytes::Bytes;
-use http::header::CONTENT_TYPE;
-use http::{HeaderMap, HeaderValue};
-use prost::Message as _;
+use std::time::Duration;
 
-use super::Site;
+use axum::extract::State;
+use axum::response::{IntoResponse as _, Response};
+use bytes::Bytes;
+use http::{HeaderMap, StatusCode};
+
+use super::reads::Read;
 use super::scheduler::not_json;
-use crate::base::build;
-use crate::flags::json::texts;
+use super::{Site, status};
+use crate::files::handlers::blocking;
+use crate::flags::json::messages as flag_messages;
 use crate::http::content::{ContentType, answer_type, call_type};
 use crate::http::error::HttpError;
+use crate::logging::toggle;
+use crate::master::core::{Event, Operate};
+use crate::master::validate;
+use crate::master::view::v1::Ask;
+use crate::process::version;
+use crate::proto::Spelling;
 use crate::proto::check::decode_as;
-use crate::proto::json::{from_json, to_json};
+use crate::proto::json::from_json;
 use crate::proto::master::call::Type;
-use crate::proto::master::response::{GetFlags, GetHealth, GetVersion};
-use crate::proto::master::{Call, Response as Reply, response};
-use crate::proto::{Flag, Spelling, VersionInfo};
+use crate::proto::master::response::{
+    GetFlags, GetHealth, GetLoggingLevel, GetMetrics, GetVersion, ListFiles, ReadFile,
+};
+use crate::proto::master::{Call, Response as Reply, call, response};
+use crate::proto::writer::encode;
 
 pub async fn operator(
     State(site): State<Site>,
@@ -30,35 +42,22 @@ pub async fn operator(
     let kind = call_type(&headers)?;
     let call = site.parse(body.len(), move || parse(&body, kind)).await?;
     let accept = answer_type(&headers)?;
-    let reply = match call.r#type() {
-        Type::GetHealth => Reply {
-            r#type: Some(response::Type::GetHealth as i32),
-            get_health: Some(GetHealth { healthy: true }),
-            ..Reply::default()
-        },
-        Type::GetVersion => Reply {
-            r#type: Some(response::Type::GetVersion as i32),
-            get_version: Some(GetVersion { version_info: version() }),
-            ..Reply::default()
-        },
-        Type::GetFlags => Reply {
-            r#type: Some(response::Type::GetFlags as i32),
-            get_flags: Some(GetFlags { flags: flags(&site) }),
-            ..Reply::default()
-        },
-        Type::Unknown => return Err(HttpError::not_implemented("The call's type is not known")),
-        other => {
-            let text = format!("The call {} is not there yet", other.as_str_name());
-            return Err(HttpError::not_implemented(text));
-        }
-    };
-    let bytes = match accept {
-        ContentType::Protobuf => reply.encode_to_vec(),
-        ContentType::Json | ContentType::RecordIo => to_json(&reply, Spelling::V1),
-    };
-    let mut response = Response::new(bytes.into());
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(accept.as_str()));
-    Ok(response)
+    if let Some(ask) = ask(call.r#type()) {
+        let bytes = site.read(Read::Call(ask, accept.encoding())).await?;
+        return Ok(accept.answer(bytes));
+    }
+    if let Some(operation) = operation(&call) {
+        return Ok(status(site.ask(|reply| Event::Operate { reply, operation }).await?));
+    }
+    if let Some(level) = &call.set_logging_level
+        && call.r#type() == Type::SetLoggingLevel
+    {
+        let lasting = Duration::from_nanos(u64::try_from(level.duration.nanoseconds).unwrap_or(0));
+        toggle::set_for(&site.inner.tools.log, level.level, lasting);
+        return Ok(StatusCode::OK.into_response());
+    }
+    let reply = about_the_process(&site, call).await?;
+    Ok(accept.answer(encode(&reply, accept.encoding())))
 }
 
 fn parse(body: &[u8], kind: ContentType) -> Result<Call, HttpError> {
@@ -70,25 +69,95 @@ fn parse(body: &[u8], kind: ContentType) -> Result<Call, HttpError> {
             from_json(body, Spelling::V1).map_err(|error| HttpError::bad_request(not_json(&error)))?
         }
     };
-    if call.r#type.is_none() {
-        let text = "Failed to validate master::Call: Expecting 'type' to be present";
-        return Err(HttpError::bad_request(text));
-    }
+    validate::operator::validate(&call)
+        .map_err(|why| HttpError::bad_request(format!("Failed to validate master::Call: {why}")))?;
     Ok(call)
 }
 
-fn version() -> VersionInfo {
-    VersionInfo {
-        version: build::VERSION.to_owned(),
-        build_date: Some(build::date()),
-        build_time: Some(build::time() as f64),
-        build_user: Some(build::user().to_owned()),
-        git_sha: build::git_sha().map(str::to_owned),
-        ..VersionInfo::default()
+/// What a call reads of the cluster.
+fn ask(kind: Type) -> Option<Ask> {
+    Some(match kind {
+        Type::GetState => Ask::State,
+        Type::GetAgents => Ask::Agents,
+        Type::GetFrameworks => Ask::Frameworks,
+        Type::GetExecutors => Ask::Executors,
+        Type::GetOperations => Ask::Operations,
+        Type::GetTasks => Ask::Tasks,
+        Type::GetRoles => Ask::Roles,
+        Type::GetWeights => Ask::Weights,
+        Type::GetMaster => Ask::Master,
+        _ => return None,
+    })
+}
+
+/// What a call changes in the cluster.
+fn operation(call: &Call) -> Option<Operate> {
+    match call.r#type() {
+        Type::Teardown => call.teardown.as_ref().map(|it| Operate::Teardown(it.framework_id.clone())),
+        Type::MarkAgentGone => {
+            call.mark_agent_gone.as_ref().map(|it| Operate::MarkAgentGone(it.agent_id.clone()))
+        }
+        _ => None,
     }
 }
 
-fn flags(site: &Site) -> Vec<Flag> {
-    let texts = texts(&site.inner.flags.values).into_iter();
-    texts.map(|(name, value)| Flag { name: name.to_owned(), value: Some(value) }).collect()
+async fn about_the_process(site: &Site, call: Call) -> Result<Reply, HttpError> {
+    let tools = &site.inner.tools;
+    let of = |kind: response::Type| Reply { r#type: Some(kind as i32), ..Reply::default() };
+    Ok(match call.r#type() {
+        Type::GetHealth => {
+            Reply { get_health: Some(GetHealth { healthy: true }), ..of(response::Type::GetHealth) }
+        }
+        Type::GetVersion => Reply {
+            get_version: Some(GetVersion { version_info: version::info() }),
+            ..of(response::Type::GetVersion)
+        },
+        Type::GetFlags => Reply {
+            get_flags: Some(GetFlags { flags: flag_messages(&site.inner.flags.values) }),
+            ..of(response::Type::GetFlags)
+        },
+        Type::GetMetrics => Reply {
+            get_metrics: Some(GetMetrics { metrics: tools.metrics.messages().await }),
+            ..of(response::Type::GetMetrics)
+        },
+        Type::GetLoggingLevel => Reply {
+            get_logging_level: Some(GetLoggingLevel { level: tools.log.verbosity() }),
+            ..of(response::Type::GetLoggingLevel)
+        },
+        Type::ListFiles => {
+            let call::ListFiles { path } = call.list_files.unwrap_or_default();
+            let files = tools.files.clone();
+            let file_infos = blocking(move || files.list(&path)).await?;
+            Reply { list_files: Some(ListFiles { file_infos }), ..of(response::Type::ListFiles) }
+        }
+        Type::ReadFile => {
+            let call::ReadFile { path, offset, length } = call.read_file.unwrap_or_default();
+            let files = tools.files.clone();
+            let (size, data) = blocking(move || files.read(&path, offset, length)).await?;
+            let read = ReadFile { size, data: data.into() };
+            Reply { read_file: Some(read), ..of(response::Type::ReadFile) }
+        }
+        other => return Err(absent(other)),
+    })
+}
+
+/// Why a call is refused: what it is about is not there.
+fn absent(kind: Type) -> HttpError {
+    let subject = match kind {
+        Type::UpdateWeights => "weights that change while the master runs",
+        Type::ReserveResources | Type::UnreserveResources => "dynamic reservations",
+        Type::CreateVolumes | Type::DestroyVolumes | Type::GrowVolume | Type::ShrinkVolume => {
+            "persistent volumes"
+        }
+        Type::GetMaintenanceStatus
+        | Type::GetMaintenanceSchedule
+        | Type::UpdateMaintenanceSchedule
+        | Type::StartMaintenance
+        | Type::StopMaintenance => "maintenance",
+        Type::DrainAgent | Type::DeactivateAgent | Type::ReactivateAgent => "draining and deactivation",
+        Type::GetQuota | Type::UpdateQuota | Type::SetQuota | Type::RemoveQuota => "quota",
+        Type::Subscribe => "the stream of events",
+        _ => return HttpError::not_implemented("The call's type is not known"),
+    };
+    HttpError::not_implemented(format!("{} is not there yet: {subject} still to come", kind.as_str_name()))
 }

@@ -17,7 +17,9 @@ use super::{Site, ended};
 use crate::http::error::HttpError;
 use crate::master::core::state::Cluster;
 use crate::master::flags::Flags;
+use crate::master::view::v1::Ask;
 use crate::master::view::{self, Page};
+use crate::proto::writer::Encoding;
 use crate::proto::{AgentId, FrameworkId};
 
 /// Renderings at once; each may need as many bytes as the whole state has.
@@ -32,6 +34,8 @@ pub enum Read {
     Frameworks(Option<FrameworkId>),
     Tasks(Page),
     Roles,
+    /// A call of the operator API.
+    Call(Ask, Encoding),
 }
 
 impl Read {
@@ -43,13 +47,19 @@ impl Read {
             Read::Frameworks(only) => view::frameworks(cluster, only.as_ref()),
             Read::Tasks(page) => view::tasks(cluster, page),
             Read::Roles => view::roles(cluster, flags),
+            Read::Call(ask, encoding) => view::v1::answer(*ask, cluster, flags, *encoding),
         }
     }
 
     /// Whether the bytes are worth keeping: there are few such reads, and all clients ask the same.
     fn is_whole(&self) -> bool {
         match self {
-            Read::State | Read::Summary | Read::Agents(None) | Read::Frameworks(None) | Read::Roles => true,
+            Read::State
+            | Read::Summary
+            | Read::Agents(None)
+            | Read::Frameworks(None)
+            | Read::Roles
+            | Read::Call(..) => true,
             Read::Tasks(page) => *page == Page::default(),
             Read::Agents(Some(_)) | Read::Frameworks(Some(_)) => false,
         }

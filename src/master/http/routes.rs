@@ -107,8 +107,12 @@ const OPERATOR: Endpoint = Endpoint {
     methods: &["POST"],
     tldr: "Endpoint for API calls against the master.",
     description: &[
-        "Takes calls of the operator API in JSON or protobuf.",
-        "There are GET_HEALTH, GET_VERSION and GET_FLAGS; the others are still to come and answer 501.",
+        "Takes calls of the operator API in JSON or protobuf, and answers in what `Accept` allows.",
+        "",
+        "There are GET_HEALTH, GET_FLAGS, GET_VERSION, GET_METRICS, GET_LOGGING_LEVEL, SET_LOGGING_LEVEL,",
+        "LIST_FILES, READ_FILE, GET_STATE, GET_AGENTS, GET_FRAMEWORKS, GET_EXECUTORS, GET_OPERATIONS,",
+        "GET_TASKS, GET_ROLES, GET_WEIGHTS, GET_MASTER, TEARDOWN and MARK_AGENT_GONE.",
+        "Calls whose subject is still to come (quota, reservations, maintenance...) answer 501 and say so.",
     ],
     authentication: true,
     ..Endpoint::DEFAULT

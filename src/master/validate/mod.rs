@@ -8,5 +8,6 @@ pub mod common;
 pub mod executor;
 pub mod framework;
 pub mod offer;
+pub mod operator;
 pub mod resources;
 pub mod task;

@@ -72,7 +72,7 @@ pub(super) fn agent(object: &mut Object<'_>, agent: &Agent) {
 
 /// What tasks and executors hold, and what offers do, with the roles they are allocated to; the agent's own
 /// books have no roles.
-fn allocated(cluster: &Cluster, agent: &Agent) -> (Resources, Resources) {
+pub(super) fn allocated(cluster: &Cluster, agent: &Agent) -> (Resources, Resources) {
     let (mut used, mut offered) = (Resources::default(), Resources::default());
     for (framework, task) in &agent.tasks {
         if let Some(task) = cluster.task_on(&agent.id, framework, task).filter(|task| task.holds()) {

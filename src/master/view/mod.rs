@@ -16,6 +16,7 @@ mod summary;
 mod tasks;
 #[cfg(test)]
 pub(in crate::master) mod tests;
+pub mod v1;
 
 pub use agents::agents;
 pub use frameworks::frameworks;

@@ -10,18 +10,18 @@ use crate::resources::{Entry, Quantities, Resources, Value, roles, scalar};
 
 /// What a role has, the roles below it included.
 #[derive(Default)]
-struct Role<'a> {
-    allocated: Quantities,
-    offered: Quantities,
+pub(super) struct Role<'a> {
+    pub allocated: Quantities,
+    pub offered: Quantities,
     reserved: Quantities,
     /// Of what is reserved, what is in use.
     reserved_in_use: Quantities,
-    frameworks: BTreeSet<&'a FrameworkId>,
+    pub frameworks: BTreeSet<&'a FrameworkId>,
 }
 
 /// The roles that somebody subscribes to, holds something in, has reservations or a weight for, and those
 /// above them; with `--roles` only those. Source: `Master::knownRoles`, `RoleResourceBreakdown` 1.11.
-pub fn roles(cluster: &Cluster, flags: &Flags) -> Vec<u8> {
+pub(super) fn known<'a>(cluster: &'a Cluster, flags: &'a Flags) -> BTreeMap<&'a str, Role<'a>> {
     let mut found: BTreeMap<&str, Role<'_>> = BTreeMap::new();
     let named = flags.weights.keys().chain(flags.roles.iter().flatten());
     for name in named.filter(|name| *name != roles::STAR || flags.roles.is_some()) {
@@ -42,6 +42,11 @@ pub fn roles(cluster: &Cluster, flags: &Flags) -> Vec<u8> {
     if let Some(known) = &flags.roles {
         found.retain(|name, _| known.contains(*name));
     }
+    found
+}
+
+pub fn roles(cluster: &Cluster, flags: &Flags) -> Vec<u8> {
+    let found = known(cluster, flags);
     super::answer(64 + 512 * found.len(), |object| {
         object.array("roles", |array| {
             for (name, role) in &found {

@@ -13,6 +13,9 @@
 
 use std::io::Write as _;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
 use crate::proto::table::Spelling;
 
 /// An object under construction.
@@ -158,6 +161,16 @@ pub fn string(out: &mut Vec<u8>, value: &str) {
         out.extend_from_slice(&[b'\\', short]);
     }
     out.extend_from_slice(&bytes[from..]);
+    out.push(b'"');
+}
+
+/// Bytes, as a string of base64.
+pub fn base64(out: &mut Vec<u8>, bytes: &[u8]) {
+    out.push(b'"');
+    let start = out.len();
+    out.resize(start + bytes.len().div_ceil(3) * 4, 0);
+    let written = STANDARD.encode_slice(bytes, &mut out[start..]).unwrap_or(0);
+    out.truncate(start + written);
     out.push(b'"');
 }
 

@@ -1,7 +1,5 @@
 //! Wire bytes to JSON.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use smallvec::{SmallVec, smallvec};
 
 use super::text;
@@ -140,14 +138,7 @@ fn value(out: &mut Vec<u8>, kind: Kind, value: Value<'_>, spelling: Spelling) ->
     match (kind, value) {
         (Kind::Message(table), Value::Bytes(bytes)) => message(out, table, bytes, spelling),
         (Kind::String, Value::Bytes(bytes)) => text::string(out, &String::from_utf8_lossy(bytes)),
-        (Kind::Bytes, Value::Bytes(bytes)) => {
-            out.push(b'"');
-            let start = out.len();
-            out.resize(start + bytes.len().div_ceil(3) * 4, 0);
-            let written = STANDARD.encode_slice(bytes, &mut out[start..]).unwrap_or(0);
-            out.truncate(start + written);
-            out.push(b'"');
-        }
+        (Kind::Bytes, Value::Bytes(bytes)) => text::base64(out, bytes),
         (Kind::Enum(of), Value::Varint(number)) => match of.name_of(number as i32, spelling) {
             Some(name) => text::string(out, name),
             None => return false,

@@ -132,6 +132,9 @@ fn header_names(answer: &Answer) -> BTreeSet<String> {
 }
 
 fn json_of(side: (&Answer, Blank)) -> Option<Value> {
+    if side.0.header("content-type") == Some("application/x-protobuf") {
+        return serde_json::from_str(&side.1(&of_protobuf(&side.0.body)?)).ok();
+    }
     let text = side.1(&side.0.text());
     let json = match side.0.header("content-type")? {
         "application/json" => &text,
@@ -139,6 +142,15 @@ fn json_of(side: (&Answer, Blank)) -> Option<Value> {
         _ => return None,
     };
     serde_json::from_str(json).ok()
+}
+
+/// The JSON of an answer in protobuf. A master's and an agent's differ; the wrong one fails or comes to nothing.
+fn of_protobuf(bytes: &[u8]) -> Option<String> {
+    fn json<M: prost::Message + prost::Name + Default>(bytes: &[u8]) -> Option<String> {
+        let message = mesos::proto::check::decode::<M>(bytes).ok()?;
+        String::from_utf8(mesos::proto::json::to_json(&message, mesos::proto::Spelling::V1)).ok()
+    }
+    json::<mesos::proto::master::Response>(bytes).or_else(|| json::<mesos::proto::agent::Response>(bytes))
 }
 
 /// Keys that only one side has, and types that differ.

@@ -55,6 +55,7 @@ fn plain(method: &'static str, path: &str) -> Ask {
 const JSON: (&str, &str) = ("Content-Type", "application/json");
 const PROTOBUF: (&str, &str) = ("Content-Type", "application/x-protobuf");
 const ACCEPT_JSON: (&str, &str) = ("Accept", "application/json");
+const ACCEPT_PROTOBUF: (&str, &str) = ("Accept", "application/x-protobuf");
 const STREAM: (&str, &str) = ("Mesos-Stream-Id", "{STREAM}");
 const SCHEDULER: &str = "/api/v1/scheduler";
 const OPERATOR: &str = "/api/v1";
@@ -126,13 +127,74 @@ fn forms() -> Vec<Ask> {
     ]
 }
 
+/// Calls of the operator API, by a name of ours.
+const OPERATOR_CALLS: &[(&str, &str)] = &[
+    ("GET_HEALTH", r#"{"type":"GET_HEALTH"}"#),
+    ("GET_VERSION", r#"{"type":"GET_VERSION"}"#),
+    ("GET_FLAGS", r#"{"type":"GET_FLAGS"}"#),
+    ("GET_METRICS", r#"{"type":"GET_METRICS","get_metrics":{"timeout":{"nanoseconds":5000000000}}}"#),
+    ("GET_LOGGING_LEVEL", r#"{"type":"GET_LOGGING_LEVEL"}"#),
+    (
+        "SET_LOGGING_LEVEL",
+        r#"{"type":"SET_LOGGING_LEVEL","set_logging_level":{"level":0,"duration":{"nanoseconds":1000000000}}}"#,
+    ),
+    ("LIST_FILES of none", r#"{"type":"LIST_FILES","list_files":{"path":"/none"}}"#),
+    ("READ_FILE of none", r#"{"type":"READ_FILE","read_file":{"path":"/none","offset":0}}"#),
+    ("GET_STATE", r#"{"type":"GET_STATE"}"#),
+    ("GET_AGENTS", r#"{"type":"GET_AGENTS"}"#),
+    ("GET_FRAMEWORKS", r#"{"type":"GET_FRAMEWORKS"}"#),
+    ("GET_EXECUTORS", r#"{"type":"GET_EXECUTORS"}"#),
+    ("GET_OPERATIONS", r#"{"type":"GET_OPERATIONS"}"#),
+    ("GET_TASKS", r#"{"type":"GET_TASKS"}"#),
+    ("GET_ROLES", r#"{"type":"GET_ROLES"}"#),
+    ("GET_WEIGHTS", r#"{"type":"GET_WEIGHTS"}"#),
+    ("GET_MASTER", r#"{"type":"GET_MASTER"}"#),
+    ("TEARDOWN of none", r#"{"type":"TEARDOWN","teardown":{"framework_id":{"value":"none"}}}"#),
+    (
+        "MARK_AGENT_GONE of none",
+        r#"{"type":"MARK_AGENT_GONE","mark_agent_gone":{"agent_id":{"value":"none"}}}"#,
+    ),
+];
+
+/// Calls that need more than their type.
+const UNFINISHED: &[&str] = &[
+    "GET_METRICS",
+    "SET_LOGGING_LEVEL",
+    "LIST_FILES",
+    "READ_FILE",
+    "UPDATE_WEIGHTS",
+    "RESERVE_RESOURCES",
+    "UNRESERVE_RESOURCES",
+    "CREATE_VOLUMES",
+    "DESTROY_VOLUMES",
+    "GROW_VOLUME",
+    "SHRINK_VOLUME",
+    "UPDATE_MAINTENANCE_SCHEDULE",
+    "START_MAINTENANCE",
+    "STOP_MAINTENANCE",
+    "DRAIN_AGENT",
+    "DEACTIVATE_AGENT",
+    "REACTIVATE_AGENT",
+    "UPDATE_QUOTA",
+    "SET_QUOTA",
+    "REMOVE_QUOTA",
+    "TEARDOWN",
+    "MARK_AGENT_GONE",
+];
+
 fn operator() -> Vec<Ask> {
     let mut all = Vec::new();
-    for kind in ["GET_HEALTH", "GET_VERSION", "GET_FLAGS"] {
-        let call = format!(r#"{{"type":"{kind}"}}"#);
-        all.push(ask(&format!("{kind} in JSON"), "POST", OPERATOR, &[JSON], Body::Text(call.clone())));
-        let body = Body::OperatorCall(call);
-        all.push(ask(&format!("{kind} in protobuf"), "POST", OPERATOR, &[PROTOBUF, ACCEPT_JSON], body));
+    for (name, call) in OPERATOR_CALLS {
+        let text = || Body::Text((*call).to_owned());
+        let message = || Body::OperatorCall((*call).to_owned());
+        all.push(ask(&format!("{name} in JSON"), "POST", OPERATOR, &[JSON], text()));
+        all.push(ask(&format!("{name} in protobuf"), "POST", OPERATOR, &[PROTOBUF, ACCEPT_JSON], message()));
+        let headers = [PROTOBUF, ACCEPT_PROTOBUF];
+        all.push(ask(&format!("{name} answered in protobuf"), "POST", OPERATOR, &headers, message()));
+    }
+    for kind in UNFINISHED {
+        let call = Body::Text(format!(r#"{{"type":"{kind}"}}"#));
+        all.push(ask(&format!("operator: {kind} without its message"), "POST", OPERATOR, &[JSON], call));
     }
     for (name, body) in [
         ("no JSON", "{"),

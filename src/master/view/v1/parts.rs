@@ -1,0 +1,123 @@
+//! One agent, framework, offer or task.
+
+use super::super::agents::allocated;
+use super::super::model::full;
+use crate::base::time::Time;
+use crate::master::core::offers::agent_url;
+use crate::master::core::state::{Agent, Cluster, Framework, Offer, Task};
+use crate::proto::agent_info::Capability;
+use crate::proto::resource::AllocationInfo;
+use crate::proto::writer::Fields;
+use crate::proto::{self, AgentInfo, TimeInfo};
+use crate::resources::Resources;
+use crate::resources::convert::upgrade_resource;
+
+fn time(fields: &mut Fields<'_>, name: &str, at: Time) {
+    fields.message(name, &TimeInfo { nanoseconds: i64::try_from(at.0).unwrap_or(i64::MAX) });
+}
+
+/// Source: `protobuf::master::event::createAgentResponse`, 1.11.
+pub(super) fn agent(fields: &mut Fields<'_>, agent: &Agent, used: &Resources, offered: &Resources) {
+    fields.message("agent_info", &info(&agent.info));
+    fields.boolean("active", agent.active);
+    // Deactivation by an operator is a call still to come.
+    fields.boolean("deactivated", false);
+    fields.string("version", &agent.version);
+    fields.string("pid", &agent.pid.to_string());
+    time(fields, "registered_time", agent.registered);
+    if let Some(at) = agent.reregistered {
+        time(fields, "reregistered_time", at);
+    }
+    fields.messages("total_resources", &full(&agent.total));
+    fields.messages("allocated_resources", &full(used));
+    fields.messages("offered_resources", &full(offered));
+    let capabilities: Vec<_> =
+        agent.capabilities.iter().map(|kind| Capability { r#type: Some(*kind) }).collect();
+    fields.messages("capabilities", &capabilities);
+}
+
+/// What an agent says of itself, its resources with `reservations` alone, whatever form they came in.
+pub(super) fn info(info: &AgentInfo) -> AgentInfo {
+    let mut info = info.clone();
+    info.resources.iter_mut().for_each(upgrade_resource);
+    info
+}
+
+/// An agent with what the rest of the cluster says of it.
+pub(super) fn agent_in(fields: &mut Fields<'_>, agent: &Agent, cluster: &Cluster) {
+    let (used, offered) = allocated(cluster, agent);
+    self::agent(fields, agent, &used, &offered);
+}
+
+/// The start of a framework, which events have too.
+fn framework_head(fields: &mut Fields<'_>, framework: &Framework) {
+    fields.message("framework_info", &*framework.info);
+    fields.boolean("active", framework.active);
+    fields.boolean("connected", framework.connected);
+    fields.boolean("recovered", framework.recovered);
+}
+
+/// Source: `model(const Framework&)`, master/http.cpp 1.11.
+pub(super) fn framework_in(fields: &mut Fields<'_>, framework: &Framework, cluster: &Cluster) {
+    framework_head(fields, framework);
+    let times = [
+        ("registered_time", Some(framework.registered)),
+        ("reregistered_time", framework.reregistered.or(Some(framework.registered))),
+        ("unregistered_time", framework.unregistered),
+    ];
+    for (name, at) in times {
+        if let Some(at) = at.filter(|at| *at != Time::ZERO) {
+            time(fields, name, at);
+        }
+    }
+    let offers = framework.offers.iter().filter_map(|id| cluster.offers.get(id));
+    let offers: Vec<proto::Offer> = offers.filter_map(|offer| self::offer(offer, cluster)).collect();
+    fields.messages("offers", &offers);
+    fields.messages("allocated_resources", &full(&framework.used));
+    fields.messages("offered_resources", &full(&framework.offered));
+    fields.object("offer_constraints", |_| {});
+}
+
+/// An offer as the master has it: its scheduler may have got it in an older form.
+fn offer(offer: &Offer, cluster: &Cluster) -> Option<proto::Offer> {
+    let agent = cluster.agent(&offer.agent)?;
+    Some(proto::Offer {
+        id: offer.id.clone(),
+        framework_id: offer.framework.clone(),
+        agent_id: offer.agent.clone(),
+        hostname: agent.info.hostname.clone(),
+        url: Some(agent_url(agent)),
+        domain: agent.info.domain.clone(),
+        resources: offer.resources.to_protos(),
+        attributes: agent.info.attributes.clone(),
+        executor_ids: agent.executors_of(&offer.framework).cloned().collect(),
+        unavailability: None,
+        allocation_info: Some(AllocationInfo { role: Some(offer.role.to_string()) }),
+    })
+}
+
+/// A task with all that is known of it. Its resources are as the master keeps them, with `reservations` alone.
+pub(super) fn task(fields: &mut Fields<'_>, task: &Task) {
+    fields.string("name", &task.name);
+    fields.message("task_id", &task.id);
+    fields.message("framework_id", &task.framework);
+    fields.optional("executor_id", task.executor.as_ref());
+    fields.message("agent_id", &task.agent);
+    fields.enumeration("state", task.state as i32);
+    fields.messages("resources", &task.resources.to_protos());
+    fields.messages("statuses", task.statuses.iter().map(|status| &**status));
+    if let Some((state, uuid)) = &task.update {
+        fields.enumeration("status_update_state", *state as i32);
+        fields.bytes("status_update_uuid", uuid);
+    }
+    let Some(extra) = task.extra.as_deref() else { return };
+    fields.optional("labels", extra.labels.as_ref());
+    fields.optional("discovery", extra.discovery.as_ref());
+    fields.optional("container", extra.container.as_ref());
+    fields.optional("health_check", extra.health_check.as_ref());
+    fields.optional("kill_policy", extra.kill_policy.as_ref());
+    if let Some(user) = &extra.user {
+        fields.string("user", user);
+    }
+    fields.map("limits", &extra.limits);
+}
