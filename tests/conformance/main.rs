@@ -5,6 +5,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod libmesos;
 mod mesos_framework;
 mod mesos_go;
 mod peer;

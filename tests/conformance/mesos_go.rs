@@ -13,7 +13,7 @@ use crate::support::{Cluster, cache_dir, finished};
 const NOT_TO_BE_HAD: i32 = 77;
 
 /// The program; built on first use. None, said out loud, where there is no such package.
-fn program() -> Option<&'static Path> {
+pub fn program() -> Option<&'static Path> {
     static PROGRAM: OnceLock<Option<PathBuf>> = OnceLock::new();
     let built = PROGRAM.get_or_init(|| {
         let setup = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/conformance/mesos-go/setup");

@@ -7,38 +7,61 @@ use std::sync::OnceLock;
 
 use crate::support::{Cluster, Process, cache_dir, free_port};
 
-/// Whether the package has anything for this machine. Says so if not.
+/// The exit status of `setup` where tools or the package cannot be had.
+const NOT_TO_BE_HAD: i32 = 77;
+
+/// Whether the real master can be had on this machine. Says so if not.
 pub fn available(test: &str) -> bool {
-    let available = cfg!(all(target_os = "linux", target_arch = "x86_64"));
+    let available = made().is_some();
     if !available {
-        eprintln!("{test}: skipped, since the real master exists for Linux on x86_64 alone");
+        eprintln!("{test}: SKIPPED, Apache Mesos 1.11.0 is not to be had on this machine");
     }
     available
 }
 
-fn made() -> &'static Path {
-    static FOLDER: OnceLock<PathBuf> = OnceLock::new();
-    FOLDER.get_or_init(|| {
+/// The folder with its programs; made on first use.
+fn made() -> Option<&'static Path> {
+    static FOLDER: OnceLock<Option<PathBuf>> = OnceLock::new();
+    let made = FOLDER.get_or_init(|| {
+        if !cfg!(all(target_os = "linux", target_arch = "x86_64")) {
+            eprintln!("the package of Apache Mesos is for Linux on x86_64 alone");
+            return None;
+        }
         let folder = cache_dir("apache-mesos-1.11.0");
         let setup = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/conformance/peer/setup");
-        let output = Command::new(setup).arg(&folder).output().expect("setup runs");
-        assert!(output.status.success(), "peer setup: {}", String::from_utf8_lossy(&output.stderr));
-        folder
-    })
+        let output = Command::new(setup).arg(&folder).output();
+        let output = output.unwrap_or_else(|error| panic!("peer/setup does not start: {error}"));
+        let said = String::from_utf8_lossy(&output.stderr);
+        if output.status.code() == Some(NOT_TO_BE_HAD) {
+            eprintln!("{said}");
+            return None;
+        }
+        assert!(output.status.success(), "peer setup: {said}");
+        Some(folder)
+    });
+    made.as_deref()
+}
+
+/// One of the programs made, which finds the package's object and is not reached by flags of whoever runs the tests.
+pub fn program(name: &str) -> Command {
+    let folder = made().expect("its test asked whether it is available");
+    let libraries = format!("{}:{}", folder.display(), folder.join("lib").display());
+    let mut command = Command::new(folder.join(name));
+    command
+        .env_clear()
+        .env("PATH", "/usr/bin:/bin")
+        .env("LD_LIBRARY_PATH", libraries)
+        .env("LIBPROCESS_IP", "127.0.0.1");
+    command
 }
 
 /// The real master on loopback, with flags as MESOS_* variables on top of those that our own test clusters
 /// have too.
 fn master(port: u16, work_dir: &Path, flags: &[(&str, &str)]) -> Process {
-    let folder = made();
     std::fs::create_dir_all(work_dir).expect("a folder");
-    let mut command = Command::new(folder.join("launch"));
+    let mut command = program("launch");
     command
-        .arg(folder.join("_scheduler.so"))
-        .env_clear()
-        .env("PATH", "/usr/bin:/bin")
-        .env("LD_LIBRARY_PATH", folder.join("lib"))
-        .env("LIBPROCESS_IP", "127.0.0.1")
+        .arg(made().expect("there is a program").join("_scheduler.so"))
         .env("LIBPROCESS_PORT", port.to_string())
         .env("MESOS_REGISTRY", "in_memory")
         .env("MESOS_NUM_SLAVES", "0")
