@@ -57,7 +57,7 @@ pub fn program(name: &str) -> Command {
 
 /// The real master on loopback, with flags as MESOS_* variables on top of those that our own test clusters
 /// have too.
-fn master(port: u16, work_dir: &Path, flags: &[(&str, &str)]) -> Process {
+pub fn master(port: u16, work_dir: &Path, flags: &[(&str, &str)]) -> Process {
     std::fs::create_dir_all(work_dir).expect("a folder");
     let mut command = program("launch");
     command

@@ -1,0 +1,97 @@
+//! `make bench`: the same work for our master and for the real Apache Mesos 1.11.0 in one run, and their figures
+//! side by side. The work comes from an emulator (v0 agents, v1 frameworks, HTTP readers) through the public
+//! interfaces alone.
+//!
+//! `AGENTS=10000 EACH=5 MANY=50000 READS=10` set the size; `ONLY=ours` leaves the other one out. Figures also go,
+//! one JSON line each, to `bench.jsonl` in the target folder.
+#![allow(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    reason = "a bench reads clocks and starts processes"
+)]
+
+mod fleet;
+mod framework;
+mod measured;
+#[allow(dead_code, reason = "the tests' half is not used")]
+#[path = "../../tests/conformance/peer/mod.rs"]
+mod peer;
+mod play;
+mod reads;
+mod report;
+#[path = "../../tests/support/mod.rs"]
+mod support;
+mod wire;
+
+use std::path::Path;
+
+use play::Size;
+use report::Figures;
+use support::Process;
+
+fn number(name: &str, default: usize) -> usize {
+    std::env::var(name).ok().filter(|text| !text.is_empty()).map_or(default, |text| {
+        text.parse().unwrap_or_else(|_| panic!("{name}: expected a number, got '{text}'"))
+    })
+}
+
+fn ours(port: u16, dir: &Path) -> Process {
+    Process::start(&[
+        "master".to_owned(),
+        "--ip=127.0.0.1".to_owned(),
+        "--hostname=localhost".to_owned(),
+        format!("--port={port}"),
+        format!("--work_dir={}", dir.display()),
+    ])
+}
+
+fn theirs(port: u16, dir: &Path) -> Process {
+    peer::master(port, dir, &[("MESOS_ALLOCATION_INTERVAL", "1secs")])
+}
+
+/// Each address has a connection to the master and one from it, here and there.
+fn open_files() {
+    use nix::sys::resource::{Resource, getrlimit, setrlimit};
+    let raised = getrlimit(Resource::RLIMIT_NOFILE)
+        .and_then(|(_, most)| setrlimit(Resource::RLIMIT_NOFILE, most, most));
+    if let Err(error) = raised {
+        eprintln!("the limit of open files stays as it is ({error}): large clusters may not fit");
+    }
+}
+
+fn run(name: &str, start: play::Start<'_>, size: Size) -> Figures {
+    eprintln!("{name}");
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let local = tokio::task::LocalSet::new();
+    runtime.block_on(local.run_until(play::play(start, size)))
+}
+
+fn main() {
+    // `cargo bench` and `cargo test --benches` hand over arguments of their own.
+    if std::env::args().any(|argument| argument == "--test") {
+        return;
+    }
+    open_files();
+    let size = Size {
+        agents: number("AGENTS", 10_000),
+        each: number("EACH", 5),
+        many: number("MANY", 50_000),
+        reads: number("READS", 10),
+    };
+    let only = std::env::var("ONLY").unwrap_or_default();
+    let both = [("ours", "mesos", &ours as play::Start<'_>), ("theirs", "Apache Mesos 1.11.0", &theirs)];
+    let mut figures = Vec::new();
+    let mut kept = String::new();
+    for (key, name, start) in both {
+        let wanted = only.is_empty() || only == key;
+        let there = key == "ours" || peer::available("bench");
+        let done = if wanted && there { run(name, start, size) } else { Figures::default() };
+        kept += &report::lines(key, &done);
+        figures.push(done);
+    }
+    report::print(&figures[0], &figures[1]);
+    let file = support::cache_dir("bench.jsonl");
+    std::fs::create_dir_all(file.parent().expect("a folder")).expect("the target folder");
+    std::fs::write(&file, kept).expect("the target folder");
+    eprintln!("figures: {}", file.display());
+}
