@@ -32,7 +32,7 @@ use crate::base::time::Time;
 use crate::base::upid::Upid;
 use crate::proto::internal::{RegisterSlaveMessage, ReregisterSlaveMessage};
 use crate::proto::message::Message;
-use crate::proto::{AgentId, FrameworkId, OfferId, scheduler};
+use crate::proto::{AgentId, FrameworkId, OfferId, TaskId, scheduler};
 use crate::registry;
 
 pub use books::State;
@@ -93,6 +93,7 @@ pub enum Event {
 #[derive(Debug)]
 pub enum Operate {
     Teardown(FrameworkId),
+    Kill { framework: FrameworkId, task: TaskId },
     MarkAgentGone(AgentId),
 }
 
@@ -235,6 +236,9 @@ pub fn handle(state: &mut State, event: Event, now: Time, out: &mut Effects) {
         Event::StreamClosed(stream) => state.stream_closed(&stream, now, out),
         Event::Operate { reply, operation: Operate::Teardown(framework) } => {
             state.operator_teardown(reply, &framework, now, out);
+        }
+        Event::Operate { reply, operation: Operate::Kill { framework, task } } => {
+            state.operator_kill(reply, &framework, task, out);
         }
         Event::Operate { reply, operation: Operate::MarkAgentGone(agent) } => {
             state.mark_gone(reply, agent, now, out);

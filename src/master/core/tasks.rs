@@ -11,13 +11,13 @@ use crate::proto::internal::{
 };
 use crate::proto::scheduler::{self, call, event};
 use crate::proto::task_status::{Reason, Source};
-use crate::proto::{AgentId, ExecutorId, FrameworkId, TaskId, TaskState, TaskStatus};
+use crate::proto::{AgentId, ExecutorId, FrameworkId, KillPolicy, TaskId, TaskState, TaskStatus};
 use crate::resources::Resources;
 
-use super::Effects;
 use super::books::State;
 use super::state::{Task, is_terminal};
 use super::tell::{failure_event, update_event};
+use super::{Answer, Effect, Effects, ReplyId};
 use crate::base::time::Time;
 
 /// A task passes a handful of states; one whose executor takes it back and forth is not remembered for ever.
@@ -246,6 +246,40 @@ impl State {
             tracing::warn!(%framework, task = %id, agent = %other, "cannot kill task, it is on another agent");
             return;
         }
+        self.kill_on(agent, framework, id, kill_policy, out);
+    }
+
+    /// An operator's kill: the same for the agent and, by the task's updates, for the framework. An addition of ours.
+    pub(super) fn operator_kill(
+        &mut self,
+        reply: ReplyId,
+        framework: &FrameworkId,
+        id: TaskId,
+        out: &mut Effects,
+    ) {
+        let task = self.cluster.framework(framework).map(|owner| owner.tasks.get(&id));
+        let refusal = match task {
+            None => "No framework found with specified ID".to_owned(),
+            Some(None) => format!("Framework {framework} has no task '{id}'"),
+            Some(Some(task)) if is_terminal(task.state) => format!("Task '{id}' has ended"),
+            Some(Some(task)) => {
+                let agent = task.agent.clone();
+                self.kill_on(agent, framework, id, None, out);
+                return out.push(Effect::Reply { reply, answer: Answer::Ok });
+            }
+        };
+        out.push(Effect::Reply { reply, answer: Answer::BadRequest(refusal) });
+    }
+
+    /// The agent is told to kill a task of its, now or when it is back.
+    fn kill_on(
+        &mut self,
+        agent: AgentId,
+        framework: &FrameworkId,
+        id: TaskId,
+        kill_policy: Option<KillPolicy>,
+        out: &mut Effects,
+    ) {
         if let Some(watch) = self.watches.get_mut(&agent) {
             watch.killed.insert((framework.clone(), id.clone()));
         }

@@ -98,6 +98,18 @@ pub async fn teardown(State(site): State<Site>, body: Bytes) -> Answer {
     Ok(status(answer))
 }
 
+/// `frameworkId=ID&taskId=ID` in the body kills one task. An addition of ours: in Apache Mesos only frameworks kill.
+pub async fn kill(State(site): State<Site>, body: Bytes) -> Answer {
+    let form = Query::parse(&body);
+    let value = |name: &str| {
+        let missing = || HttpError::bad_request(format!("Missing '{name}' in the form of the request body"));
+        form.filled(name).ok_or_else(missing)
+    };
+    let operation = Operate::Kill { framework: value("frameworkId")?.into(), task: value("taskId")?.into() };
+    let answer = site.ask(|reply| Event::Operate { reply, operation }).await?;
+    Ok(status(answer))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

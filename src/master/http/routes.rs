@@ -102,6 +102,20 @@ const TEARDOWN: Endpoint = Endpoint {
     ..Endpoint::DEFAULT
 };
 
+const KILL: Endpoint = Endpoint {
+    path: "/kill",
+    methods: &["POST"],
+    tldr: "Kills a task.",
+    description: &[
+        "An addition to Apache Mesos, where only the framework of a task can kill it. The framework is told by",
+        "the task's status updates, as if it had killed the task itself.",
+        "",
+        "Please provide a \"frameworkId\" and a \"taskId\" value as a form in the body.",
+    ],
+    authentication: true,
+    ..Endpoint::DEFAULT
+};
+
 const OPERATOR: Endpoint = Endpoint {
     path: "/api/v1",
     methods: &["POST"],
@@ -146,6 +160,7 @@ pub fn bind(routes: &mut Routes, site: &Site) {
     routes.add(MASTER, &HEALTH, any(legacy::health));
     routes.add(MASTER, &REDIRECT, any(legacy::redirect).with_state(site.clone()));
     routes.add(MASTER, &TEARDOWN, any(legacy::teardown).with_state(site.clone()));
+    routes.add(MASTER, &KILL, any(legacy::kill).with_state(site.clone()));
     routes.add(MASTER, &OPERATOR, any(operator::operator).with_state(site.clone()));
     routes.add(MASTER, &SCHEDULER, any(scheduler::scheduler).with_state(site.clone()));
     webui::bind(routes, MASTER, site.webui_dir());

@@ -161,3 +161,38 @@ fn filters_that_make_no_sense_are_the_default() {
         assert_eq!(of(secs), Some(Duration::from_secs(365 * 24 * 3600)), "{secs}");
     }
 }
+
+#[test]
+fn an_operator_kills_a_task_as_its_framework_would() {
+    let (mut bench, from, agent, framework) = Bench::running(framework_info(&[]));
+    bench.take();
+    let kill = |framework: &str, task: &str| Event::Operate {
+        reply: ReplyId(9),
+        operation: Operate::Kill { framework: framework.into(), task: task.into() },
+    };
+    let answer = |bench: &Bench| {
+        bench.out.iter().find_map(|effect| match effect {
+            Effect::Reply { reply: ReplyId(9), answer } => Some(answer.clone()),
+            _ => None,
+        })
+    };
+    bench.event(kill(&framework.value, "t"));
+    assert_eq!(answer(&bench), Some(Answer::Ok));
+    let sent = bench.sent_to(&from);
+    let [Message::KillTask(message)] = sent.as_slice() else { panic!("{sent:?}") };
+    assert_eq!((message.task_id.value.as_str(), &message.framework_id), ("t", &framework));
+    bench.take();
+
+    bench.update(&from, &agent, &framework, "t", TaskState::TaskKilled, 2);
+    assert_eq!(
+        bench.updates("s").iter().map(|update| update.state()).collect::<Vec<_>>(),
+        [TaskState::TaskKilled]
+    );
+    bench.take();
+    for (owner, task) in [(framework.value.as_str(), "t"), (&framework.value, "none"), ("none", "t")] {
+        bench.event(kill(owner, task));
+        assert!(matches!(answer(&bench), Some(Answer::BadRequest(_))), "{owner} {task}");
+        assert!(bench.sent_to(&from).is_empty());
+        bench.take();
+    }
+}
