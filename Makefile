@@ -5,6 +5,14 @@ SEEDS ?= 1000
 PREFIX ?= /usr/local
 CARGO ?= cargo
 
+# Where each shell looks for completions.
+define COMPLETIONS
+bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/mesos
+zsh $(DESTDIR)$(PREFIX)/share/zsh/site-functions/_mesos
+fish $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/mesos.fish
+endef
+export COMPLETIONS
+
 .PHONY: help deps build demo test check fmt lint sim conformance bench install proto bless clean
 
 help: ## this list
@@ -38,10 +46,13 @@ conformance: deps ## real clients, unmodified, against our binary
 bench: deps ## figures beside the real Apache Mesos 1.11.0: AGENTS=10000 EACH=5 MANY=50000 READS=10 ONLY=ours
 	$(CARGO) bench --bench cluster
 
-install: build ## mesos and its names (mesos-master, …) into PREFIX=/usr/local
+install: build ## mesos and its names (mesos-master, …), man pages and shell completions into PREFIX=/usr/local
 	install -D "$${CARGO_TARGET_DIR:-target}/release/mesos" "$(DESTDIR)$(PREFIX)/bin/mesos"
-	@for name in mesos-master mesos-slave mesos-agent mesos-local mesos-execute; do \
+	@for name in mesos-master mesos-slave mesos-agent mesos-local mesos-execute mesos-ctl; do \
 	  ln -sfv mesos "$(DESTDIR)$(PREFIX)/bin/$$name"; done
+	"$(DESTDIR)$(PREFIX)/bin/mesos" man --dir="$(DESTDIR)$(PREFIX)/share/man/man1"
+	@while read -r shell file; do mkdir -p "$$(dirname "$$file")"; \
+	  "$(DESTDIR)$(PREFIX)/bin/mesos" completions "$$shell" >"$$file"; done <<< "$$COMPLETIONS"
 
 proto: ## src/proto/gen anew from src/proto/defs
 	$(CARGO) run -q -p protogen

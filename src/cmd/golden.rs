@@ -35,6 +35,25 @@ fn help_is_golden() {
     }
 }
 
+/// `mesos ctl --help` and that of each of its commands, as wide as a page.
+#[test]
+fn the_help_of_ctl_is_golden() {
+    fn write(command: &mut clap::Command, text: &mut String) {
+        let help = command.clone().term_width(100).render_long_help();
+        let name = command.get_bin_name().unwrap_or_default().to_owned();
+        text.push_str(&format!("$ {name} --help\n{help}\n"));
+        for subcommand in command.get_subcommands_mut() {
+            write(subcommand, text);
+        }
+    }
+    let mut command = super::ctl::command("mesos ctl");
+    command.build();
+    let mut text = String::new();
+    write(&mut command, &mut text);
+    let lines = text.lines().map(str::trim_end).collect::<Vec<_>>().join("\n") + "\n";
+    is_golden("golden/mesos-ctl-help.txt", &lines);
+}
+
 /// Every flag of a help text, with the lines of its right column.
 fn flags_of(text: &str) -> BTreeMap<String, Vec<String>> {
     let mut flags: BTreeMap<String, Vec<String>> = BTreeMap::new();

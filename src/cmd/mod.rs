@@ -3,6 +3,8 @@
 //! A command is one row of [`COMMANDS`]. It is started as `mesos <name> …` or, through a link, as
 //! `mesos-<name> …`; either way its process is called `mesos-<name>`, so that `killall mesos-master` works.
 
+pub mod completions;
+pub mod ctl;
 pub mod execute;
 pub mod execute_flags;
 #[cfg(test)]
@@ -13,6 +15,7 @@ pub mod local_flags;
 pub mod master;
 pub mod shell;
 pub mod slave;
+pub mod tree;
 
 use std::ffi::{CString, OsString};
 use std::fmt::Write;
@@ -27,7 +30,7 @@ pub struct Command {
     pub name: &'static str,
     /// Other names, with a link `mesos-<alias>` each.
     pub aliases: &'static [&'static str],
-    /// None for what an agent starts on itself: help does not list it.
+    /// None for what agents start on themselves and packages are made with: help does not list it.
     pub about: Option<&'static str>,
     /// Gets the program's name as the user wrote it, for help and refusals, and the arguments after it.
     pub run: fn(&str, Vec<OsString>) -> ExitCode,
@@ -59,6 +62,19 @@ pub const COMMANDS: &[Command] = &[
         about: Some("Runs one command as a task and follows it to its end."),
         run: execute::run,
     },
+    Command {
+        name: "ctl",
+        aliases: &[],
+        about: Some("Asks a cluster, and tells it: tasks, logs, files, metrics and more."),
+        run: ctl::run,
+    },
+    Command {
+        name: "completions",
+        aliases: &[],
+        about: Some("Prints what a shell needs to complete commands and flags."),
+        run: completions::run,
+    },
+    Command { name: "man", aliases: &[], about: None, run: completions::man },
     Command { name: "executor", aliases: &[], about: None, run: helpers::executor },
     Command { name: "default-executor", aliases: &[], about: None, run: helpers::default_executor },
     Command { name: "fetcher", aliases: &[], about: None, run: helpers::fetcher },

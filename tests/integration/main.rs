@@ -8,6 +8,7 @@ mod support;
 
 mod bad_input;
 mod containers;
+mod ctl;
 mod endpoints;
 mod execute;
 mod executors;

@@ -1,0 +1,86 @@
+//! `mesos completions`: what a shell needs to complete commands and flags. `mesos man`: manual pages.
+
+use std::ffi::OsString;
+use std::path::Path;
+use std::process::ExitCode;
+
+use clap::builder::PossibleValuesParser;
+use clap::error::ErrorKind;
+use clap::{Arg, Command, ValueHint};
+use clap_complete::Shell;
+
+use super::tree::tree;
+use crate::ctl::USAGE;
+use crate::flags::help;
+
+pub fn command() -> Command {
+    let shells = PossibleValuesParser::new(["bash", "zsh", "fish"]);
+    Command::new("completions")
+        .about("Prints what a shell needs to complete commands and flags")
+        .after_help(
+            "bash:  mesos completions bash > /etc/bash_completion.d/mesos\n\
+             zsh:   mesos completions zsh > \"${fpath[1]}/_mesos\"\n\
+             fish:  mesos completions fish > ~/.config/fish/completions/mesos.fish",
+        )
+        .arg(Arg::new("shell").value_name("SHELL").required(true).value_parser(shells).help("The shell"))
+}
+
+fn man_command() -> Command {
+    Command::new("man").about("Writes a manual page for each command: how packages are made").arg(
+        Arg::new("dir")
+            .long("dir")
+            .value_name("DIRECTORY")
+            .required(true)
+            .value_hint(ValueHint::DirPath)
+            .help("Where to; made if it is not there"),
+    )
+}
+
+/// The value of the one argument, or the status to end with.
+fn one_value(command: Command, program: &str, args: Vec<OsString>, name: &str) -> Result<String, ExitCode> {
+    let command = command.bin_name(program).no_binary_name(true);
+    match command.try_get_matches_from(args) {
+        Ok(matches) => Ok(matches.get_one::<String>(name).cloned().unwrap_or_default()),
+        Err(error) => {
+            error.print().ok();
+            let asked = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
+            Err(ExitCode::from(if asked { 0 } else { USAGE }))
+        }
+    }
+}
+
+pub fn run(program: &str, args: Vec<OsString>) -> ExitCode {
+    let shell = match one_value(command(), program, args, "shell") {
+        Ok(shell) => shell,
+        Err(status) => return status,
+    };
+    let shell = match shell.as_str() {
+        "zsh" => Shell::Zsh,
+        "fish" => Shell::Fish,
+        _ => Shell::Bash,
+    };
+    let mut text = Vec::new();
+    clap_complete::generate(shell, &mut tree(), "mesos", &mut text);
+    help::print(&String::from_utf8_lossy(&text));
+    ExitCode::SUCCESS
+}
+
+pub fn man(program: &str, args: Vec<OsString>) -> ExitCode {
+    let dir = match one_value(man_command(), program, args, "dir") {
+        Ok(dir) => dir,
+        Err(status) => return status,
+    };
+    match write_pages(Path::new(&dir)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            help::complain(&format!("Cannot write manual pages to {dir}: {error}.\n"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "a command: makes the directory that it was told")]
+fn write_pages(dir: &Path) -> std::io::Result<()> {
+    std::fs::create_dir_all(dir)?;
+    clap_mangen::generate_to(tree(), dir)
+}
