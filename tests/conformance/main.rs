@@ -1,6 +1,7 @@
 //! Real clients, unmodified, against our binary; our agent and our answers beside the real master.
 
 #![allow(clippy::disallowed_methods, reason = "tests start processes")]
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 #[path = "../support/mod.rs"]
 mod support;
@@ -8,6 +9,7 @@ mod support;
 mod libmesos;
 mod mesos_framework;
 mod mesos_go;
+mod old_drivers;
 mod peer;
 mod pymesos;
 mod same_answers;

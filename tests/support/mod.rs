@@ -2,8 +2,10 @@
 
 #![allow(dead_code, reason = "each test program uses its part")]
 #![allow(clippy::disallowed_methods, reason = "tests start processes, read clocks and touch disks")]
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 pub mod generate;
+pub mod libprocess;
 pub mod raw;
 pub mod scheduler;
 

@@ -4,9 +4,10 @@ use std::net::SocketAddr;
 
 use crate::base::time::Time;
 use crate::base::upid::Upid;
+use crate::proto::internal::FrameworkErrorMessage;
 use crate::proto::message::{DriverCall, Message};
 use crate::proto::scheduler::{Call, call};
-use crate::proto::{FrameworkId, offer};
+use crate::proto::{FrameworkId, FrameworkInfo, offer};
 
 use super::Effects;
 use super::agents::is_believed;
@@ -38,11 +39,22 @@ impl State {
             Message::DeactivateFramework(message) => {
                 self.deactivate_driver(&from, &message.framework_id, out);
             }
+            Message::RegisterFramework(message) if has_id(&message.framework) => {
+                self.refuse_driver(&from, "Registering with 'id' already set", out);
+            }
+            Message::ReregisterFramework(message) if !has_id(&message.framework) => {
+                self.refuse_driver(&from, "Re-registering without an 'id'", out);
+            }
             other => match older_call(other) {
                 Ok(call) => self.driver_call(&from, call, now, out),
                 Err(other) => self.drop_message(&from, other.name(), "the master has no use for it"),
             },
         }
+    }
+
+    fn refuse_driver(&self, from: &Upid, why: &str, out: &mut Effects) {
+        tracing::info!(%from, why, "refusing registration of framework");
+        self.send(from, FrameworkErrorMessage { message: why.to_owned() }, out);
     }
 
     /// A driver that was aborted wants no more offers.
@@ -56,6 +68,10 @@ impl State {
     }
 }
 
+fn has_id(info: &FrameworkInfo) -> bool {
+    info.id.as_ref().is_some_and(|id| !id.value.is_empty())
+}
+
 /// What drivers before 0.24 say in messages of their own, as the call that took its place.
 /// Source: `Master::initialize` and its handlers, 1.11.
 fn older_call(message: Message) -> Result<DriverCall, Message> {
@@ -64,7 +80,7 @@ fn older_call(message: Message) -> Result<DriverCall, Message> {
         r#type: Some(kind as i32),
         ..Default::default()
     };
-    let subscribe = |framework_info: crate::proto::FrameworkInfo, force: bool| DriverCall {
+    let subscribe = |framework_info: FrameworkInfo, force: bool| DriverCall {
         call: Call {
             framework_id: framework_info.id.clone(),
             r#type: Some(call::Type::Subscribe as i32),

@@ -18,16 +18,9 @@ use driver::{Driver, RUNNING, STOPPED, hex, hex_list};
 
 /// Plays to our master and to the real one, each with one agent of ours and these flags.
 fn play(test: &str, flags: &[(&str, &str)], scenario: impl Fn(&mut Cluster)) {
-    if !peer::available(test) {
-        return;
+    if peer::available(test) {
+        peer::beside_ours(test, 1, flags, scenario);
     }
-    let ours: Vec<String> = flags.iter().map(|(name, value)| format!("--{name}={value}")).collect();
-    let ours: Vec<&str> = ours.iter().map(String::as_str).collect();
-    scenario(&mut Cluster::start_with(1, &ours, &[]));
-    let names: Vec<String> = flags.iter().map(|(name, _)| format!("MESOS_{}", name.to_uppercase())).collect();
-    let theirs: Vec<(&str, &str)> =
-        names.iter().zip(flags).map(|(name, (_, value))| (name.as_str(), *value)).collect();
-    scenario(&mut peer::cluster(1, &theirs, &[]));
 }
 
 // ---- what frameworks say ----

@@ -72,6 +72,20 @@ pub fn master(port: u16, work_dir: &Path, flags: &[(&str, &str)]) -> Process {
     Process::of(command, "the real master".to_owned())
 }
 
+/// Plays to our master and, where it can be had, to the real one, each with agents of ours and these flags.
+pub fn beside_ours(test: &str, agents: usize, flags: &[(&str, &str)], scenario: impl Fn(&mut Cluster)) {
+    let ours: Vec<String> = flags.iter().map(|(name, value)| format!("--{name}={value}")).collect();
+    let ours: Vec<&str> = ours.iter().map(String::as_str).collect();
+    scenario(&mut Cluster::start_with(agents, &ours, &[]));
+    if !available(test) {
+        return;
+    }
+    let names: Vec<String> = flags.iter().map(|(name, _)| format!("MESOS_{}", name.to_uppercase())).collect();
+    let theirs: Vec<(&str, &str)> =
+        names.iter().zip(flags).map(|(name, (_, value))| (name.as_str(), *value)).collect();
+    scenario(&mut cluster(agents, &theirs, &[]));
+}
+
 /// The real master with a real agent in its process, at the same port. That agent cannot run tasks.
 pub fn with_own_agent(resources: &str) -> Cluster {
     let dir = tempfile::tempdir().expect("a folder");

@@ -295,6 +295,19 @@ fn another_driver_takes_over_by_force_only() {
 }
 
 #[test]
+fn old_registrations_say_which_they_are() {
+    let mut bench = Bench::new();
+    let driver = pid("scheduler-1", 7000);
+    let known = FrameworkInfo { id: Some("made-up".into()), ..aware() };
+    bench.message(&driver, RegisterFrameworkMessage { framework: known });
+    bench.message(&driver, internal::ReregisterFrameworkMessage { framework: aware(), failover: true });
+    let error = |message: &str| internal::FrameworkErrorMessage { message: message.to_owned() }.into();
+    let refusals = [error("Registering with 'id' already set"), error("Re-registering without an 'id'")];
+    assert_eq!(bench.sent_to(&driver), refusals.iter().collect::<Vec<&Message>>());
+    assert!(bench.state.cluster().frameworks.is_empty());
+}
+
+#[test]
 fn an_aborted_driver_gets_no_offers() {
     let mut bench = Bench::new();
     let driver = pid("scheduler-1", 7000);
