@@ -198,13 +198,24 @@ pub enum Command {
         target: Target,
     },
     /// Follow what happens in the cluster, until Ctrl-C
+    ///
+    /// Goes on by itself when the master ends the stream or another one leads.
     Events {
-        /// Go on behind this event
+        /// Go on behind this event: an id as -o wide or json writes it
         #[arg(long, value_name = "ID")]
         since: Option<String>,
-        /// Passed on to the master's /events as a filter; may be repeated
-        #[arg(long = "filter", value_name = "NAME=VALUE", value_parser = pair)]
-        filters: Vec<(String, String)>,
+        /// Only these types, with commas, as TASK_UPDATED,AGENT_REMOVED
+        #[arg(long, value_name = "TYPES")]
+        types: Option<String>,
+        /// Only of this framework and its tasks: its id or name
+        #[arg(long, value_name = "FRAMEWORK")]
+        framework: Option<String>,
+        /// Only of this agent and the tasks on it: its id or hostname
+        #[arg(long, value_name = "AGENT")]
+        agent: Option<String>,
+        /// Only of tasks of this id
+        #[arg(long, value_name = "TASK")]
+        task: Option<String>,
     },
     /// Write what a task wrote, also when it has ended
     Logs {
@@ -321,11 +332,6 @@ pub enum Logging {
 fn duration(text: &str) -> Result<Duration, String> {
     let duration = crate::base::duration::parse(text).map_err(|error| error.to_string())?;
     if duration.is_zero() { Err("expected more than zero".to_owned()) } else { Ok(duration) }
-}
-
-fn pair(text: &str) -> Result<(String, String), String> {
-    let (name, value) = text.split_once('=').ok_or("expected NAME=VALUE")?;
-    Ok((name.to_owned(), value.to_owned()))
 }
 
 #[cfg(test)]

@@ -169,18 +169,16 @@ impl<'a> Server<'a> {
     }
 
     /// Any answer; `patience` until it begins.
-    fn send(&self, request: &Request<'_>, endless: bool) -> Result<Response, Error> {
+    fn send(&self, request: &Request<'_>) -> Result<Response, Error> {
         let url = self.url(request.path, request.query);
         let patience = if self.is_master() { PATIENCE.max(self.client.timeout) } else { self.client.timeout };
-        let silence = (!endless).then_some(PATIENCE.max(self.client.timeout));
         let sent = match request.form {
             None => {
                 let mut get = self.client.agent.get(url);
                 for (name, value) in &request.headers {
                     get = get.header(*name, *value);
                 }
-                let config = get.config().timeout_recv_response(Some(patience));
-                config.timeout_per_read(silence).build().call()
+                get.config().timeout_recv_response(Some(patience)).build().call()
             }
             Some(form) => {
                 let body = form_urlencoded::Serializer::new(String::new()).extend_pairs(form).finish();
@@ -194,12 +192,7 @@ impl<'a> Server<'a> {
 
     /// An answer with status 2xx, or why there is none.
     pub fn open(&self, request: &Request<'_>) -> Result<Response, Error> {
-        self.checked(self.send(request, false)?, request.path)
-    }
-
-    /// The same for an answer that goes on for as long as it likes, with pauses.
-    pub fn stream(&self, request: &Request<'_>) -> Result<Response, Error> {
-        self.checked(self.send(request, true)?, request.path)
+        self.checked(self.send(request)?, request.path)
     }
 
     fn checked(&self, mut response: Response, path: &str) -> Result<Response, Error> {

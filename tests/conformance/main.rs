@@ -6,6 +6,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod ctl;
 mod libmesos;
 mod mesos_framework;
 mod mesos_go;

@@ -6,10 +6,10 @@ use std::net::{TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::{Command, Stdio};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::support::{Finished, Process, binary, finished, free_port, get, mesos, wait_for};
 
@@ -263,6 +263,56 @@ fn tables_fit_a_terminal_and_are_coloured_only_there() {
     assert!(!cluster.out("agents").contains('\x1b'));
 }
 
+#[test]
+fn top_keeps_looking_until_it_is_told_to_end() {
+    let cluster = local(1);
+    let size = libc::winsize { ws_row: 24, ws_col: 100, ws_xpixel: 0, ws_ypixel: 0 };
+    let pty = nix::pty::openpty(Some(&size), None).expect("a terminal");
+    let mut command = cluster.command("top --every=100ms");
+    let (input, output) = (pty.slave.try_clone().expect("a copy"), pty.slave);
+    let mut child = command.stdin(Stdio::from(input)).stdout(Stdio::from(output)).spawn().expect("ctl");
+    drop(command);
+    let mut keys = fs::File::from(pty.master);
+    let seen = Arc::new(Mutex::new(String::new()));
+    let (mut screen, sink) = (keys.try_clone().expect("a copy"), seen.clone());
+    std::thread::spawn(move || {
+        let mut buffer = [0; 4096];
+        while let Ok(count @ 1..) = screen.read(&mut buffer) {
+            sink.lock().expect("not poisoned").push_str(&String::from_utf8_lossy(&buffer[..count]));
+        }
+    });
+    let shown = |part: &str| seen.lock().expect("not poisoned").matches(part).count();
+    wait_for("two pictures", || (shown("cpus [") >= 2).then_some(()));
+    assert!(shown("AGENT") > 0 && shown("FRAMEWORK") == 0);
+    keys.write_all(b"f").expect("a key");
+    wait_for("frameworks", || (shown("FRAMEWORK") > 0).then_some(()));
+    keys.write_all(b"t").expect("a key");
+    wait_for("tasks", || (shown("CPU NOW") > 0).then_some(()));
+    keys.write_all(b"q").expect("a key");
+    assert!(wait_for("ctl's end", || child.try_wait().expect("waiting")).success());
+    // The terminal is as it was.
+    wait_for("the old screen", || (shown("\x1b[?1049l") > 0 && shown("\x1b[?25h") > 0).then_some(()));
+}
+
+#[test]
+fn tasks_of_a_group_have_sandboxes_of_their_own() {
+    let cluster = local(1);
+    let task = |name: &str| {
+        json!({"name": name, "task_id": {"value": name}, "command": {"value": format!("echo of {name}")},
+            "resources": [{"name": "cpus", "type": "SCALAR", "scalar": {"value": 0.1}},
+                {"name": "mem", "type": "SCALAR", "scalar": {"value": 32}}]})
+    };
+    let group = json!({"tasks": [task("first"), task("second")]});
+    let mut execute = cluster.command("execute");
+    execute.arg(format!("--task_group={group}"));
+    let done = finished(execute);
+    assert_eq!(done.status, Some(0), "{done:?}");
+    for name in ["first", "second"] {
+        assert_eq!(cluster.out(&format!("logs {name}")), format!("of {name}\n"));
+        assert!(cluster.out(&format!("files ls {name}")).contains("stderr"));
+    }
+}
+
 /// A server that answers each request by its path, until dropped.
 struct Fake {
     port: u16,
@@ -401,25 +451,30 @@ fn what_a_master_does_not_have_is_told() {
     assert!(done.status == Some(4) && done.err.contains("agent s, which is not registered"), "{done:?}");
 }
 
+/// Ended after one event, the stream is asked for again behind it; that it is not there then ends ctl.
 #[test]
 fn events_are_followed_from_where_they_were_left() {
-    let master = Fake::start(|path| match path.split('?').next().unwrap_or_default() {
+    let streams = AtomicUsize::new(0);
+    let master = Fake::start(move |path| match path.split('?').next().unwrap_or_default() {
         "/master/redirect" => answer("200 OK", "", ""),
+        "/master/frameworks" => answer("200 OK", "", r#"{"frameworks": [{"id": "m-0001", "name": "mine"}]}"#),
+        _ if streams.fetch_add(1, Ordering::Relaxed) % 2 == 1 => answer("404 Not Found", "", ""),
         _ => answer(
             "200 OK",
             "Content-Type: text/event-stream\r\n",
-            ": here\n\nid: 8\nevent: TASK_ADDED\ndata: {\"task\": {\"task_id\": {\"value\": \"t\"}}}\n\n",
+            ": here\nid: m:7\n\nid: m:8\nevent: TASK_ADDED\ndata: {\"task\": {\"task_id\": {\"value\": \"t\"}}}\n\n",
         ),
     });
-    let done = master.ctl("events --since=7 --filter=a=b");
-    assert_eq!(done.status, Some(3), "{done:?}");
-    assert!(done.out.contains("8  TASK_ADDED") && done.out.contains("task_id=t"), "{}", done.out);
-    assert!(done.err.contains("--since=ID"), "{}", done.err);
-    let seen = master.seen.lock().unwrap().join("\n").to_ascii_lowercase();
-    assert!(seen.contains("last-event-id: 7") && seen.contains("/events?a=b"), "{seen}");
+    let done = master.ctl("events --since=m:6 --types=TASK_ADDED --framework=mine");
+    assert_eq!(done.status, Some(5), "{done:?}");
+    assert_eq!(done.out, "     8  TASK_ADDED         task_id=t\n");
+    assert!(done.err.contains("ended the stream of events. Trying again."), "{}", done.err);
+    let asked = |word: &str| master.seen.lock().unwrap().join("\n").to_ascii_lowercase().contains(word);
+    assert!(asked("/events?types=task_added&framework=m-0001"));
+    assert!(asked("last-event-id: m:6") && asked("last-event-id: m:8"));
     let done = master.ctl("events -o json");
     let event: Value = serde_json::from_str(done.out.trim()).expect("a line of JSON");
-    assert_eq!((&event["id"], &event["data"]["task"]["task_id"]["value"]), (&"8".into(), &"t".into()));
+    assert_eq!((&event["id"], &event["data"]["task"]["task_id"]["value"]), (&"m:8".into(), &"t".into()));
 }
 
 #[test]

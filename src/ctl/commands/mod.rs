@@ -36,7 +36,9 @@ pub fn run(ctl: &Ctl, command: Command) -> Result<(), Error> {
         Command::Top { once, by, every } => top::run(ctl, once, by, every),
         Command::Metrics { pattern, target } => metrics::metrics(ctl, pattern.as_deref(), &target),
         Command::Flags { pattern, target } => metrics::flags(ctl, pattern.as_deref(), &target),
-        Command::Events { since, filters } => events::follow(ctl, since.as_deref(), &filters),
+        Command::Events { since, types, framework, agent, task } => {
+            events::follow(ctl, events::Choice { since, types, framework, agent, task })
+        }
         Command::Logs { which, file, span } => files::logs(ctl, &which, &file, span),
         Command::Log { target, span } => files::log(ctl, &target, span),
         Command::Files(what) => files::run(ctl, what),

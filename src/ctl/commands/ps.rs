@@ -1,13 +1,13 @@
 //! `ps`: tasks that run, and what their executors use at this moment.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use serde_json::{Value, json};
 
 use crate::ctl::Ctl;
-use crate::ctl::client::{Request, Server};
+use crate::ctl::client::Server;
 use crate::ctl::error::Error;
 use crate::ctl::find::{self, has_ended, started};
 use crate::ctl::print::{Column, remark};
@@ -22,7 +22,7 @@ pub type Usage = BTreeMap<(String, String), Value>;
 
 pub fn list(ctl: &Ctl) -> Result<(), Error> {
     let master = ctl.master()?;
-    let (tasks, silent) = running(ctl, &master)?;
+    let (tasks, silent) = running(ctl, &master, usize::MAX)?;
     let columns = [
         Column::new("ID", |task| text(task, "id").to_owned()),
         Column::new("STATE", find::state).tinted(),
@@ -56,13 +56,17 @@ pub fn mem_used(usage: &Value) -> f64 {
     number(usage, "mem_rss_bytes") / 1024.0 / 1024.0
 }
 
-/// Tasks that have not ended, each with `host` and, where its agent answers, `usage` of its executor; and how many
-/// agents did not answer.
-pub fn running(ctl: &Ctl, master: &Server<'_>) -> Result<(Vec<Value>, usize), Error> {
+/// Tasks that have not ended, the largest first and so many at most, each with `host` and, where its agent answers,
+/// `usage` of its executor; and how many agents did not answer.
+pub fn running(ctl: &Ctl, master: &Server<'_>, most: usize) -> Result<(Vec<Value>, usize), Error> {
     let mut tasks = find::tasks(master, &[])?;
     tasks.retain(|task| !has_ended(task));
+    let size = |task: &Value| resource(task, "resources", "cpus");
+    tasks.sort_by(|a, b| size(b).total_cmp(&size(a)));
+    tasks.truncate(most);
+    let places: BTreeSet<&str> = tasks.iter().map(|task| text(task, "slave_id")).collect();
     let mut agents = find::agents(master)?;
-    agents.retain(|agent| tasks.iter().any(|task| text(task, "slave_id") == text(agent, "id")));
+    agents.retain(|agent| places.contains(text(agent, "id")));
     let (usage, silent) = ask(ctl, master, &agents);
     let hosts: BTreeMap<&str, &str> =
         agents.iter().map(|agent| (text(agent, "id"), text(agent, "hostname"))).collect();
@@ -89,9 +93,8 @@ fn ask(ctl: &Ctl, master: &Server<'_>, agents: &[Value]) -> (Usage, usize) {
     let progress = Mutex::new(Progress::count(agents.len() as u64, "asked", "agents"));
     let work = || {
         while let Some(agent) = agents.get(next.fetch_add(1, Ordering::Relaxed)) {
-            let answer = ctl
-                .agent_server(master, agent)
-                .and_then(|server| server.json(&Request::get("/monitor/statistics")));
+            let answer =
+                ctl.agent_server(master, agent).and_then(|server| server.own_json("monitor/statistics"));
             match answer {
                 Ok(answer) => {
                     note(&answer, &mut usage.lock().unwrap_or_else(std::sync::PoisonError::into_inner))

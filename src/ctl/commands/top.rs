@@ -17,6 +17,9 @@ use crate::ctl::find;
 use crate::ctl::print::{Column, line};
 use crate::ctl::units::{lasting, megabytes, number, plain, resource, take, text};
 
+/// Rows that are looked at: more than any screen has, and as many as a large cluster can be asked for again and again.
+const MOST: usize = 200;
+
 /// Letters of a bar.
 const BAR: usize = 30;
 
@@ -73,7 +76,7 @@ impl Look<'_> {
 
     /// Tasks with how many processors each used since the last look, busiest first.
     fn tasks(&mut self) -> Result<Vec<Value>, Error> {
-        let (mut tasks, _) = ps::running(self.ctl, &self.master)?;
+        let (mut tasks, _) = ps::running(self.ctl, &self.master, MOST)?;
         let lasted = self.at.elapsed().as_secs_f64();
         self.at = Instant::now();
         let before = std::mem::take(&mut self.busy);
@@ -123,6 +126,7 @@ fn sorted(mut list: Vec<Value>) -> Vec<Value> {
     let weight =
         |item: &Value| (resource(item, "used_resources", "cpus"), resource(item, "used_resources", "mem"));
     list.sort_by(|a, b| weight(b).partial_cmp(&weight(a)).unwrap_or(std::cmp::Ordering::Equal));
+    list.truncate(MOST);
     list
 }
 
