@@ -18,6 +18,11 @@ impl Query {
         Query { pairs: form_urlencoded::parse(text).into_owned().collect() }
     }
 
+    /// Every name, also one that comes again.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.pairs.iter().map(|(name, _)| name.as_str())
+    }
+
     /// The last value of that name, as libprocess keeps it.
     pub fn get(&self, name: &str) -> Option<&str> {
         self.pairs.iter().rev().find(|(key, _)| key == name).map(|(_, value)| value.as_str())

@@ -18,6 +18,14 @@ pub fn encode(record: &[u8]) -> Bytes {
     out.freeze()
 }
 
+/// As `encode`, in the same buffer: for large records.
+pub fn enclose(mut record: Vec<u8>) -> Vec<u8> {
+    let mut digits = itoa::Buffer::new();
+    let length = digits.format(record.len()).bytes().chain([b'\n']);
+    record.splice(..0, length);
+    record
+}
+
 /// The stream is not RecordIO, or not within bounds. Where the next record starts is then unknown.
 #[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
 pub enum RecordError {
@@ -115,6 +123,7 @@ mod tests {
     #[test]
     fn reads_what_it_writes_in_any_pieces() {
         let records: [&[u8]; 4] = [b"hello", b"", b"6\nworld!", &[0, 255]];
+        assert!(records.iter().all(|record| encode(record) == enclose(record.to_vec())));
         let stream: Vec<u8> = records.iter().flat_map(|record| encode(record)).collect();
         for size in 1..=stream.len() {
             let mut decoder = Decoder::new(100);

@@ -23,6 +23,7 @@ use tracing::{debug, warn};
 use super::allocator::Calls;
 use super::core::state::Cluster;
 use super::core::{self, Answer, Effect, Effects, Event, ReplyId, State, StreamId, Timer};
+use super::events::Publisher;
 use super::streams::Outlet;
 use crate::alloc::Grant;
 use crate::base::time::Time;
@@ -60,6 +61,8 @@ pub struct Snapshot {
     /// Equal in two snapshots if nothing happened between them.
     pub version: u64,
     pub cluster: Arc<Cluster>,
+    /// The number of the last happening before it.
+    pub published: u64,
 }
 
 /// The loop has ended, and so will the process.
@@ -191,6 +194,7 @@ pub struct Shell {
     pub links: Links,
     pub calls: Calls,
     pub store: Box<dyn Store>,
+    pub events: Publisher,
     /// `master@ip:port` as others know it.
     pub pid: Upid,
 }
@@ -216,6 +220,8 @@ struct Loop {
     shell: Shell,
     state: State,
     version: u64,
+    /// Happenings given out so far.
+    published: u64,
     /// The last one handed out, with its version; not kept alive, since sharing it costs the core copies.
     snapshot: (u64, Weak<Cluster>),
     replies: HashMap<ReplyId, oneshot::Sender<Answer>>,
@@ -268,6 +274,7 @@ impl Loop {
             shell,
             state,
             version: 0,
+            published: 0,
             snapshot: (0, Weak::new()),
             replies: HashMap::new(),
             streams: HashMap::new(),
@@ -377,7 +384,8 @@ impl Loop {
         self.snapshot = (self.version, Arc::downgrade(&cluster));
         for reader in waiting {
             // One that is gone needs none.
-            let _ = reader.send(Snapshot { version: self.version, cluster: cluster.clone() });
+            let (version, published) = (self.version, self.published);
+            let _ = reader.send(Snapshot { version, cluster: cluster.clone(), published });
         }
     }
 
@@ -407,6 +415,10 @@ impl Loop {
                 if self.shell.calls.send(call).is_err() {
                     self.exit.get_or_insert_with(|| "the allocator has ended".to_owned());
                 }
+            }
+            Effect::Publish(happening) => {
+                self.published += 1;
+                self.shell.events.publish(self.published, happening);
             }
             Effect::Wake { at, timer } => {
                 self.armed += 1;

@@ -16,7 +16,7 @@ use super::core::{Event, State};
 use super::flags::Flags;
 use super::http::{self, Site, Tools};
 use super::run::{self, Core, Shell};
-use super::{allocator, metrics};
+use super::{allocator, events, metrics};
 use crate::base::build;
 use crate::base::upid::Upid;
 use crate::files::{self, Files};
@@ -92,7 +92,11 @@ pub async fn start(flags: Flags, log: &Log) -> Result<Running, StartError> {
     let calls = allocator::start(options, clock, core.clone()).map_err(StartError::Thread)?;
     let (links, mut exits) = Links::new();
     let pid = Upid::new(MASTER, advertised.address);
-    let shell = Shell { clock, links, calls, store: Box::new(Memory::default()), pid };
+    let most = usize::try_from(flags.max_operator_event_stream_subscribers).unwrap_or(usize::MAX);
+    let (publisher, hub, happenings) = events::channel(&info.id, most, events::Limits::default());
+    events::start(&hub, happenings).map_err(StartError::Thread)?;
+    let store = Box::new(Memory::default());
+    let shell = Shell { clock, links, calls, store, events: publisher, pid };
     let started = clock.now();
     let (state_flags, state_info) = (flags.clone(), MasterInfo::clone(&info));
     let whitelist = flags.whitelist.as_deref().map(read_whitelist).transpose();
@@ -124,7 +128,8 @@ pub async fn start(flags: Flags, log: &Log) -> Result<Running, StartError> {
     processes.add(MASTER, inbox.clone());
     processes.add_family(OBSERVER, inbox.clone());
     processes.add_family(SESSION, inbox);
-    let tools = Tools { files: Files::default(), log: log.clone(), metrics: Metrics::default() };
+    let (files, numbers) = (Files::default(), Metrics::default());
+    let tools = Tools { files, log: log.clone(), metrics: numbers, events: hub };
     let site = Site::new(core.clone(), flags.clone(), info.clone(), tools.clone());
     let routes = routes(&site, &core, clock, &tools);
     tokio::spawn(server::serve(listener, processes, routes, Limits::default()));
@@ -165,7 +170,7 @@ fn master_info(flags: &Flags, advertised: &Advertised) -> MasterInfo {
 }
 
 fn routes(site: &Site, core: &Core, clock: Clock, tools: &Tools) -> Routes {
-    let Tools { files, log, metrics: numbers } = tools;
+    let Tools { files, log, metrics: numbers, events } = tools;
     let mut routes = Routes::new();
     http::bind(&mut routes, site);
     if let Some(path) = log.shown_file()
@@ -188,6 +193,11 @@ fn routes(site: &Site, core: &Core, clock: Clock, tools: &Tools) -> Routes {
                 Err(_) => Snapshot::new(),
             }
         }
+    });
+    let events = events.clone();
+    numbers.provide(move |snapshot| {
+        let followers = events.followers() as f64;
+        snapshot.insert("master/operator_event_stream_subscribers".to_owned(), followers);
     });
     numbers.bind(&mut routes);
     system::bind(&mut routes, numbers);

@@ -12,7 +12,7 @@ use tokio::time::timeout;
 use super::core::{Answer, Event, Operate, State, StreamId};
 use super::flags::Flags;
 use super::run::{self, Core, Shell};
-use super::{allocator, streams};
+use super::{allocator, events, streams};
 use crate::http::content::ContentType;
 use crate::http::recordio::Decoder;
 use crate::process::clock::Clock;
@@ -34,7 +34,9 @@ fn master() -> (Core, tokio::sync::oneshot::Receiver<String>) {
     let calls = allocator::start(options, clock, core.clone()).unwrap();
     let (links, _) = Links::new();
     let pid = "master@127.0.0.1:5050".parse().unwrap();
-    let shell = Shell { clock, links, calls, store: Box::new(Memory::default()), pid };
+    let (publisher, hub, happenings) = events::channel("m", 10, events::Limits::default());
+    events::start(&hub, happenings).unwrap();
+    let shell = Shell { clock, links, calls, store: Box::new(Memory::default()), events: publisher, pid };
     let started = clock.now();
     let make = move |registry: &_, now, out: &mut _| {
         State::new(flags, MasterInfo::default(), registry, started, now, out)

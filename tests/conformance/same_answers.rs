@@ -10,6 +10,7 @@ use std::collections::BTreeSet;
 use serde_json::{Value, json};
 
 use crate::peer;
+use crate::support::follower::Follower;
 use crate::support::raw::{self, Answer};
 use crate::support::scheduler::{Scheduler, command_task, framework, with};
 use crate::support::{Cluster, wait_for};
@@ -289,6 +290,59 @@ fn a_framework_hears_the_same_in_its_life() {
         }
     }
     judge("life", found);
+}
+
+/// What operators hear by SUBSCRIBE while a framework lives, with an agent that was there before.
+fn followed(cluster: &Cluster) -> [Follower; 2] {
+    let accepts = ["application/json", "application/x-protobuf"];
+    let mut followers = accepts.map(|accept| Follower::subscribe(cluster.port, accept));
+    let info = with(framework("followed"), json!({"failover_timeout": 100.0}));
+    let mut scheduler = Scheduler::subscribe(cluster.port, info.clone());
+    for (task, command, end) in [("finished", "true", "TASK_FINISHED"), ("failed", "exit 3", "TASK_FAILED")] {
+        scheduler.run(task, command);
+        scheduler.until(task, end);
+    }
+    scheduler.run("left", "sleep 1000");
+    scheduler.until("left", "TASK_RUNNING");
+    let id = scheduler.framework_id.clone();
+    let again = Scheduler::subscribe(cluster.port, with(info, json!({"id": {"value": id}})));
+    again.teardown();
+    for follower in &mut followers {
+        follower.until(|event| event["type"] == "FRAMEWORK_REMOVED");
+    }
+    followers
+}
+
+#[test]
+fn operators_hear_the_same() {
+    if !peer::available("what operators hear") {
+        return;
+    }
+    let ours = std::thread::spawn(|| followed(&Cluster::start(1)));
+    let theirs = followed(&peer::cluster(1, &[], &[]));
+    let ours = ours.join().expect("our side");
+    let mut found = Vec::new();
+    for (encoding, (theirs, ours)) in ["JSON", "protobuf"].iter().zip(theirs.iter().zip(&ours)) {
+        let request = format!("SUBSCRIBE of operators in {encoding}");
+        let order = |follower: &Follower| {
+            let mut names = follower.names();
+            // A status that comes again, should its acknowledgement be late, is told or not.
+            names.dedup();
+            names.join(", ")
+        };
+        let orders = (order(theirs), order(ours));
+        if orders.0 != orders.1 {
+            found.push(Difference::new(&request, "order", &orders.0, &orders.1));
+        }
+        for kind in theirs.seen.iter().filter_map(|event| event["type"].as_str()).collect::<BTreeSet<_>>() {
+            let of = |follower: &Follower| -> Value {
+                follower.seen.iter().filter(|event| event["type"] == kind).cloned().collect()
+            };
+            let name = format!("{request}: {kind}");
+            found.extend(compare::shapes(&name, &of(theirs), &of(ours)));
+        }
+    }
+    judge("operators", found);
 }
 
 /// Everything found must be listed, and everything listed of this kind be found.

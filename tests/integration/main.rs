@@ -10,6 +10,7 @@ mod bad_input;
 mod containers;
 mod ctl;
 mod endpoints;
+mod events;
 mod execute;
 mod executors;
 mod flags;

@@ -39,6 +39,7 @@ pub fn always(world: &World) -> Result<(), String> {
     match (world.touched, &world.master) {
         (Touched::Master, Some(master)) => {
             mesos::master::core::invariants::check(&master.state).map_err(|e| format!("master: {e}"))?;
+            master.follower.check(master.state.cluster())?;
             no_offer_beyond_what_is_free(master)
         }
         (Touched::Agent(index), _) => {

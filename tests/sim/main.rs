@@ -12,6 +12,7 @@ mod chaos;
 mod checks;
 mod clients;
 mod executors;
+mod follower;
 mod mail;
 mod masters;
 mod net;

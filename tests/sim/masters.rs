@@ -11,6 +11,7 @@ use mesos::base::upid::Upid;
 use mesos::master::core as master_core;
 use mesos::proto::TaskState;
 
+use crate::follower::Follower;
 use crate::net::Node;
 use crate::setup;
 use crate::world::{Item, MasterNode, Plant, Touched, World, master_address};
@@ -19,10 +20,19 @@ impl World {
     pub fn start_master(&mut self) {
         self.lives += 1;
         let life = self.lives;
-        let (state, effects) = setup::master(life, &self.registry, self.now);
+        let (mut state, mut effects) = setup::master(life, &self.registry, self.now);
+        let reply = master_core::ReplyId(u64::MAX);
+        master_core::handle(&mut state, master_core::Event::Follow { reply }, self.now, &mut effects);
+        effects.retain(|effect| !matches!(effect, master_core::Effect::Reply { .. }));
         let allocator = setup::allocator(life);
         self.note(|| format!("master {life} starts"));
-        self.master = Some(MasterNode { state, allocator, life, links: BTreeSet::new() });
+        self.master = Some(MasterNode {
+            state,
+            allocator,
+            life,
+            links: BTreeSet::new(),
+            follower: Follower::default(),
+        });
         self.master_effects(effects);
         for agent in 0..self.agents.len() {
             self.leader_seen(agent);
@@ -110,6 +120,9 @@ impl World {
                     let life = self.master.as_ref().expect("it just decided").life;
                     let event = master_core::Event::Timer(timer);
                     self.agenda.put(at.max(self.now), Item::Master { life, event });
+                }
+                Effect::Publish(happening) => {
+                    self.master.as_mut().expect("it just decided").follower.hear(*happening);
                 }
                 Effect::Exit(sentence) => panic!("the master wants to end: {sentence}"),
             }

@@ -21,6 +21,7 @@ use mesos::registry::Registry;
 use rand::RngExt;
 
 use crate::executors::{Container, Input};
+use crate::follower::Follower;
 use crate::net::{Agenda, Net};
 use crate::scheduler::Scheduler;
 
@@ -125,6 +126,7 @@ pub struct MasterNode {
     pub allocator: Allocator,
     pub life: u64,
     pub links: BTreeSet<SocketAddr>,
+    pub follower: Follower,
 }
 
 pub struct AgentNode {

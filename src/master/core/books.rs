@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use super::authentication::Sessions;
+use super::happenings::{Followers, Happening};
 use super::offers::unallocated;
 use super::state::{Agent, Cluster, Connection, Counters, Framework, Offer, Task};
 use super::{Effect, Effects, StreamId, Timer};
@@ -32,6 +33,7 @@ pub struct State {
     /// Agents of which the registry is being changed: one change at a time for each.
     pub(super) changing: BTreeMap<AgentId, Changing>,
     pub(super) authentications: Sessions,
+    pub(super) followers: Followers,
     pub(super) watches: BTreeMap<AgentId, Watch>,
     observers: BTreeMap<u64, AgentId>,
     agent_by_pid: BTreeMap<Upid, AgentId>,
@@ -119,6 +121,7 @@ impl State {
             registering: BTreeSet::new(),
             changing: BTreeMap::new(),
             authentications: Sessions::default(),
+            followers: Followers::default(),
             watches: BTreeMap::new(),
             observers: BTreeMap::new(),
             agent_by_pid: BTreeMap::new(),
@@ -194,6 +197,7 @@ impl State {
         self.index_pid(&id, agent.pid.clone());
         self.observers.insert(watch.observer, id.clone());
         self.watches.insert(id.clone(), watch);
+        self.note_agent(&id);
         self.cluster.agents.insert(id, Arc::new(agent));
     }
 
@@ -205,6 +209,7 @@ impl State {
         if let Some(watch) = self.watches.remove(id) {
             self.observers.remove(&watch.observer);
         }
+        self.note(|_| Happening::AgentRemoved(id.clone()));
     }
 
     pub(super) fn move_agent(&mut self, id: &AgentId, pid: Upid) {
@@ -252,6 +257,9 @@ impl State {
         self.cluster.frameworks.insert(id.clone(), Arc::new(framework));
         if connected {
             self.connect(&id, connection);
+        }
+        if let Some(framework) = self.cluster.frameworks.get(&id).cloned() {
+            self.note(|_| Happening::FrameworkAdded(framework));
         }
     }
 
@@ -316,9 +324,11 @@ impl State {
         if let Some(agent) = self.agent_mut(&task.agent) {
             agent.tasks.insert((task.framework.clone(), task.id.clone()));
         }
+        let task = Arc::new(task);
         if let Some(framework) = self.framework_mut(&task.framework) {
-            framework.tasks.insert(task.id.clone(), Arc::new(task));
+            framework.tasks.insert(task.id.clone(), task.clone());
         }
+        self.note(|_| Happening::TaskAdded(task));
     }
 
     /// Takes a task off both books. The caller has released its resources.

@@ -20,6 +20,7 @@ use crate::proto::{AgentId, FrameworkId, FrameworkInfo, TaskState};
 use crate::resources::Resources;
 
 use super::books::State;
+use super::happenings::Happening;
 use super::state::{Connection, Framework};
 use super::tell::{HEARTBEAT_SECS, error_event, heartbeat_event, status_of, stream_event};
 use super::{Answer, Effect, Effects, ReplyId, StreamId, Timer};
@@ -350,7 +351,10 @@ impl State {
     }
 
     /// Tells agents that run something of the framework how it is described and reached now.
-    fn send_framework_updates(&self, id: &FrameworkId, out: &mut Effects) {
+    fn send_framework_updates(&mut self, id: &FrameworkId, out: &mut Effects) {
+        if let Some(framework) = self.cluster.frameworks.get(id).cloned() {
+            self.note(|_| Happening::FrameworkUpdated(framework));
+        }
         for agent in self.agents_of(id) {
             self.send_framework_update(id, &agent, out);
         }
@@ -458,7 +462,8 @@ impl State {
             self.take_unreachable_task(id, task_id);
             let mut task = (**task).clone();
             let status = status_of(&task, TaskState::TaskKilled, Reason::FrameworkRemoved, &why, now);
-            task.note(&status, TaskState::TaskKilled);
+            let is_news = task.note(&status, TaskState::TaskKilled);
+            self.note_status(id, &task.agent, &status, task.state, is_news);
             self.complete_task(Arc::new(task));
         }
         for (agent, executor) in framework.executors.keys() {
@@ -471,8 +476,10 @@ impl State {
         out.push(Effect::Alloc(alloc::Call::RemoveFramework { id: id.clone() }));
         let ended = Framework { unregistered: Some(now), ..Arc::unwrap_or_clone(framework) };
         let most = self.flags.max_completed_frameworks as usize;
+        let ended = Arc::new(ended);
+        self.note(|_| Happening::FrameworkRemoved(ended.clone()));
         let completed = &mut self.cluster.completed_frameworks;
-        completed.push_back(Arc::new(ended));
+        completed.push_back(ended);
         while completed.len() > most {
             completed.pop_front();
         }

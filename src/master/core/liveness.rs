@@ -208,7 +208,8 @@ impl State {
             };
             let mut task = Arc::unwrap_or_clone(task);
             let status = status_of(&task, state, reason, GONE, now);
-            task.note(&status, state);
+            let is_news = task.note(&status, state);
+            self.note_status(&owner, &task.agent, &status, task.state, is_news);
             self.complete_task(Arc::new(task));
             self.tell_status(&owner, status, out);
         }

@@ -9,6 +9,7 @@ mod authentication;
 mod books;
 mod drivers;
 mod frameworks;
+pub mod happenings;
 pub mod invariants;
 mod liveness;
 pub(super) mod offers;
@@ -36,6 +37,7 @@ use crate::proto::{AgentId, FrameworkId, OfferId, TaskId, scheduler};
 use crate::registry;
 
 pub use books::State;
+pub use happenings::Happening;
 pub use invariants::check;
 
 /// A subscriber's event stream over HTTP; also the `Mesos-Stream-Id`.
@@ -77,6 +79,12 @@ pub enum Event {
         reply: ReplyId,
         operation: Operate,
     },
+    /// Somebody follows what happens from now on; the answer says from when.
+    Follow {
+        reply: ReplyId,
+    },
+    /// One of those follows no more.
+    Unfollow,
     /// The allocator's answer.
     Granted(Vec<alloc::Grant>),
     /// An operation on the registry is durable, or was refused as it changes nothing.
@@ -184,6 +192,8 @@ pub enum Effect {
         then: Then,
     },
     Alloc(alloc::Call),
+    /// For those who follow what happens. There is none of it as long as nobody does.
+    Publish(Box<Happening>),
     Wake {
         at: Time,
         timer: Timer,
@@ -243,11 +253,14 @@ pub fn handle(state: &mut State, event: Event, now: Time, out: &mut Effects) {
         Event::Operate { reply, operation: Operate::MarkAgentGone(agent) } => {
             state.mark_gone(reply, agent, now, out);
         }
+        Event::Follow { reply } => state.follow(reply, out),
+        Event::Unfollow => state.unfollow(),
         Event::Granted(grants) => state.granted(grants, now, out),
         Event::Stored { then, done } => stored(state, then, done, now, out),
         Event::Whitelist(hosts) => out.push(Effect::Alloc(alloc::Call::Whitelist(hosts))),
         Event::Timer(timer) => woken(state, timer, now, out),
     }
+    state.publish(out);
 }
 
 fn stored(state: &mut State, then: Then, done: registry::Outcome, now: Time, out: &mut Effects) {

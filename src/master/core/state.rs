@@ -52,6 +52,24 @@ impl Cluster {
         self.framework(framework)?.tasks.get(task).filter(|task| task.agent == *agent)
     }
 
+    /// What tasks and executors hold on an agent, and what offers do, with the roles they are allocated to; the
+    /// agent's own books have no roles.
+    pub fn held_on(&self, agent: &Agent) -> (Resources, Resources) {
+        let (mut used, mut offered) = (Resources::default(), Resources::default());
+        for (framework, task) in &agent.tasks {
+            if let Some(task) = self.task_on(&agent.id, framework, task).filter(|task| task.holds()) {
+                used += &task.resources;
+            }
+        }
+        for info in agent.executors.values() {
+            used += &Resources::from_protos(&info.resources).unwrap_or_default();
+        }
+        for offer in agent.offers.iter().filter_map(|id| self.offers.get(id)) {
+            offered += &offer.resources;
+        }
+        (used, offered)
+    }
+
     pub fn is_completed(&self, id: &FrameworkId) -> bool {
         self.completed_frameworks.iter().any(|framework| framework.id == *id)
     }

@@ -127,11 +127,13 @@ impl State {
     ) -> Option<(AgentId, Resources)> {
         let task = self.task_mut(framework, id)?;
         let held = task.holds();
-        task.note(status, latest);
-        if !held || task.holds() {
+        let is_news = task.note(status, latest);
+        let (agent, state, holds) = (task.agent.clone(), task.state, task.holds());
+        self.note_status(framework, &agent, status, state, is_news);
+        if !held || holds {
             return None;
         }
-        let (agent, resources, state) = (task.agent.clone(), task.resources.clone(), task.state);
+        let resources = self.cluster.task_on(&agent, framework, id)?.resources.clone();
         self.release(framework, &agent, &resources);
         self.count_end(state, status);
         Some((agent, resources))
@@ -391,18 +393,18 @@ impl State {
 
 impl Task {
     /// Takes in a status: the latest state, unless the task has ended, and the status itself, without its data,
-    /// in place of the last one of the same state.
-    pub(super) fn note(&mut self, status: &TaskStatus, latest: TaskState) {
+    /// in place of the last one of the same state. Whether either state is another one now.
+    pub(super) fn note(&mut self, status: &TaskStatus, latest: TaskState) -> bool {
+        let before = self.state;
         if !is_terminal(self.state) {
             self.state = latest;
         }
-        if self.statuses.last().is_some_and(|last| last.state == status.state) {
-            self.statuses.pop();
-        }
+        let is_old = self.statuses.pop_if(|last| last.state == status.state).is_some();
         if self.statuses.len() >= MOST_STATUSES {
             self.statuses.remove(0);
         }
         // The data may be large, and nobody asks the master for it.
         self.statuses.push(TaskStatus { data: None::<Bytes>, ..status.clone() }.into());
+        !is_old || self.state != before
     }
 }

@@ -5,6 +5,7 @@
 //!
 //! Absent on purpose: what an answer says (`view`, `core`), and sockets (`process::server`).
 
+mod events;
 mod legacy;
 mod operator;
 mod reads;
@@ -19,6 +20,7 @@ use http::StatusCode;
 use tokio::sync::Semaphore;
 
 use super::core::{Answer, Event, ReplyId};
+use super::events::Hub;
 use super::flags::Flags;
 use super::run::{Core, Ended};
 use crate::files::Files;
@@ -60,6 +62,7 @@ pub struct Tools {
     pub files: Files,
     pub log: Log,
     pub metrics: Metrics,
+    pub events: Hub,
 }
 
 impl Site {

@@ -7,6 +7,7 @@
 
 use std::time::Duration;
 
+use axum::Extension;
 use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
@@ -14,7 +15,7 @@ use http::{HeaderMap, StatusCode};
 
 use super::reads::Read;
 use super::scheduler::not_json;
-use super::{Site, status};
+use super::{Site, events, status};
 use crate::files::handlers::blocking;
 use crate::flags::json::messages as flag_messages;
 use crate::http::content::{ContentType, answer_type, call_type};
@@ -23,6 +24,7 @@ use crate::logging::toggle;
 use crate::master::core::{Event, Operate};
 use crate::master::validate;
 use crate::master::view::v1::Ask;
+use crate::process::connection::Connection;
 use crate::process::version;
 use crate::proto::Spelling;
 use crate::proto::check::decode_as;
@@ -36,6 +38,7 @@ use crate::proto::writer::encode;
 
 pub async fn operator(
     State(site): State<Site>,
+    connection: Option<Extension<Connection>>,
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Response, HttpError> {
@@ -55,6 +58,10 @@ pub async fn operator(
         let lasting = Duration::from_nanos(u64::try_from(level.duration.nanoseconds).unwrap_or(0));
         toggle::set_for(&site.inner.tools.log, level.level, lasting);
         return Ok(StatusCode::OK.into_response());
+    }
+    if call.r#type() == Type::Subscribe {
+        let connection = connection.map(|Extension(connection)| connection);
+        return events::subscribe(&site, connection, accept).await;
     }
     let reply = about_the_process(&site, call).await?;
     Ok(accept.answer(encode(&reply, accept.encoding())))
@@ -156,7 +163,6 @@ fn absent(kind: Type) -> HttpError {
         | Type::StopMaintenance => "maintenance",
         Type::DrainAgent | Type::DeactivateAgent | Type::ReactivateAgent => "draining and deactivation",
         Type::GetQuota | Type::UpdateQuota | Type::SetQuota | Type::RemoveQuota => "quota",
-        Type::Subscribe => "the stream of events",
         _ => return HttpError::not_implemented("The call's type is not known"),
     };
     HttpError::not_implemented(format!("{} is not there yet: {subject} still to come", kind.as_str_name()))

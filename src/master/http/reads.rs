@@ -15,6 +15,7 @@ use tokio::sync::Semaphore;
 
 use super::{Site, ended};
 use crate::http::error::HttpError;
+use crate::http::recordio;
 use crate::master::core::state::Cluster;
 use crate::master::flags::Flags;
 use crate::master::view::v1::Ask;
@@ -36,6 +37,8 @@ pub enum Read {
     Roles,
     /// A call of the operator API.
     Call(Ask, Encoding),
+    /// The first record of SUBSCRIBE.
+    Subscribed(Encoding),
 }
 
 impl Read {
@@ -47,6 +50,7 @@ impl Read {
             Read::Frameworks(only) => view::frameworks(cluster, only.as_ref()),
             Read::Tasks(page) => view::tasks(cluster, page),
             Read::Roles => view::roles(cluster, flags),
+            Read::Subscribed(encoding) => recordio::enclose(view::v1::subscribed(cluster, *encoding)),
             Read::Call(ask, encoding) => view::v1::answer(*ask, cluster, flags, *encoding),
         }
     }
@@ -61,7 +65,7 @@ impl Read {
             | Read::Roles
             | Read::Call(..) => true,
             Read::Tasks(page) => *page == Page::default(),
-            Read::Agents(Some(_)) | Read::Frameworks(Some(_)) => false,
+            Read::Agents(Some(_)) | Read::Frameworks(Some(_)) | Read::Subscribed(_) => false,
         }
     }
 }
@@ -73,6 +77,7 @@ struct Rendering {
     taken: u64,
     /// That of its snapshot.
     version: Option<u64>,
+    published: u64,
     bytes: Bytes,
 }
 
@@ -95,6 +100,11 @@ impl Default for Reads {
 impl Site {
     /// The answer as it is now.
     pub(super) async fn read(&self, read: Read) -> Result<Bytes, HttpError> {
+        Ok(self.read_and_place(read).await?.0)
+    }
+
+    /// The answer, and the number of the last happening that it shows.
+    pub(super) async fn read_and_place(&self, read: Read) -> Result<(Bytes, u64), HttpError> {
         let reads = &self.inner.reads;
         let came = reads.moment.fetch_add(1, Ordering::AcqRel);
         let slot = reads.slot(&read);
@@ -104,14 +114,15 @@ impl Site {
         bytes
     }
 
-    async fn rendered(&self, read: &Read, slot: &Slot, came: u64) -> Result<Bytes, HttpError> {
+    async fn rendered(&self, read: &Read, slot: &Slot, came: u64) -> Result<(Bytes, u64), HttpError> {
         let reads = &self.inner.reads;
         let mut last = slot.lock().await;
         if last.taken > came {
-            return Ok(last.bytes.clone());
+            return Ok((last.bytes.clone(), last.published));
         }
         let taken = reads.moment.fetch_add(1, Ordering::AcqRel);
         let snapshot = self.inner.core.snapshot().await.map_err(ended)?;
+        let published = snapshot.published;
         if last.version != Some(snapshot.version) {
             // It is never closed.
             let turn = reads.renderings.clone().acquire_owned().await.ok();
@@ -122,10 +133,10 @@ impl Site {
                 Ok((snapshot.version, Bytes::from(bytes)))
             };
             let (version, bytes) = crate::files::handlers::blocking(render).await?;
-            *last = Rendering { taken, version: Some(version), bytes };
+            *last = Rendering { taken, version: Some(version), published, bytes };
         }
         last.taken = taken;
-        Ok(last.bytes.clone())
+        Ok((last.bytes.clone(), last.published))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use axum::routing::any;
 
-use super::{Site, legacy, operator, scheduler};
+use super::{Site, events, legacy, operator, scheduler};
 use crate::http::route::{Endpoint, Routes};
 use crate::webui;
 
@@ -125,8 +125,36 @@ const OPERATOR: Endpoint = Endpoint {
         "",
         "There are GET_HEALTH, GET_FLAGS, GET_VERSION, GET_METRICS, GET_LOGGING_LEVEL, SET_LOGGING_LEVEL,",
         "LIST_FILES, READ_FILE, GET_STATE, GET_AGENTS, GET_FRAMEWORKS, GET_EXECUTORS, GET_OPERATIONS,",
-        "GET_TASKS, GET_ROLES, GET_WEIGHTS, GET_MASTER, TEARDOWN and MARK_AGENT_GONE.",
+        "GET_TASKS, GET_ROLES, GET_WEIGHTS, GET_MASTER, SUBSCRIBE, TEARDOWN and MARK_AGENT_GONE.",
+        "SUBSCRIBE answers with a stream of events in RecordIO.",
         "Calls whose subject is still to come (quota, reservations, maintenance...) answer 501 and say so.",
+    ],
+    authentication: true,
+    ..Endpoint::DEFAULT
+};
+
+const EVENTS: Endpoint = Endpoint {
+    path: "/events",
+    methods: &["GET"],
+    tldr: "What happens in the cluster, as server-sent events.",
+    description: &[
+        "Tells the events of SUBSCRIBE (operator API) as they happen: `event` is their type, `data` the",
+        "event as JSON on one line, `id` where it stands. Nothing is told of the state so far: follow",
+        "first, then read `/state` or GET_STATE.",
+        "",
+        "A client that comes back with `Last-Event-ID` gets what it missed, as far as that is remembered",
+        "(the last 100,000 events, as long as somebody followed in the last five minutes). Otherwise, also",
+        "if the id is another master's, the first event is `reset`: the state has to be read anew.",
+        "Every 15 seconds there is a comment with the present `id`.",
+        "",
+        "Query parameters:",
+        "",
+        ">        types=VALUE          Only these types, with commas: TASK_ADDED, TASK_UPDATED,",
+        ">                             AGENT_ADDED, AGENT_REMOVED, FRAMEWORK_ADDED,",
+        ">                             FRAMEWORK_UPDATED, FRAMEWORK_REMOVED.",
+        ">        framework=VALUE      Only of this framework and its tasks.",
+        ">        agent=VALUE          Only of this agent and the tasks on it.",
+        ">        task=VALUE           Only of tasks of this id.",
     ],
     authentication: true,
     ..Endpoint::DEFAULT
@@ -161,6 +189,7 @@ pub fn bind(routes: &mut Routes, site: &Site) {
     routes.add(MASTER, &REDIRECT, any(legacy::redirect).with_state(site.clone()));
     routes.add(MASTER, &TEARDOWN, any(legacy::teardown).with_state(site.clone()));
     routes.add(MASTER, &KILL, any(legacy::kill).with_state(site.clone()));
+    routes.add(MASTER, &EVENTS, any(events::events).with_state(site.clone()));
     routes.add(MASTER, &OPERATOR, any(operator::operator).with_state(site.clone()));
     routes.add(MASTER, &SCHEDULER, any(scheduler::scheduler).with_state(site.clone()));
     webui::bind(routes, MASTER, site.webui_dir());

@@ -5,7 +5,6 @@ use crate::master::core::state::{Agent, Cluster};
 use crate::proto::agent_info::capability::Type;
 use crate::proto::json::text::Object;
 use crate::proto::{AgentId, AgentInfo, Resource, Spelling};
-use crate::resources::Resources;
 
 /// `/slaves`: agents with their resources also in full, which operators need to name a reservation or
 /// volume; only one of them if `only` is given.
@@ -70,24 +69,6 @@ pub(super) fn agent(object: &mut Object<'_>, agent: &Agent) {
     });
 }
 
-/// What tasks and executors hold, and what offers do, with the roles they are allocated to; the agent's own
-/// books have no roles.
-pub(super) fn allocated(cluster: &Cluster, agent: &Agent) -> (Resources, Resources) {
-    let (mut used, mut offered) = (Resources::default(), Resources::default());
-    for (framework, task) in &agent.tasks {
-        if let Some(task) = cluster.task_on(&agent.id, framework, task).filter(|task| task.holds()) {
-            used += &task.resources;
-        }
-    }
-    for info in agent.executors.values() {
-        used += &Resources::from_protos(&info.resources).unwrap_or_default();
-    }
-    for offer in agent.offers.iter().filter_map(|id| cluster.offers.get(id)) {
-        offered += &offer.resources;
-    }
-    (used, offered)
-}
-
 fn full_resources(object: &mut Object<'_>, cluster: &Cluster, agent: &Agent) {
     let list = |object: &mut Object<'_>, name: &str, resources: Vec<Resource>| {
         object.array(name, |array| {
@@ -102,7 +83,7 @@ fn full_resources(object: &mut Object<'_>, cluster: &Cluster, agent: &Agent) {
         }
     });
     list(object, "unreserved_resources_full", model::full(&agent.total.unreserved()));
-    let (used, offered) = allocated(cluster, agent);
+    let (used, offered) = cluster.held_on(agent);
     list(object, "used_resources_full", model::full(&used));
     list(object, "offered_resources_full", model::full(&offered));
 }

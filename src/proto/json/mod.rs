@@ -22,6 +22,13 @@ pub fn to_json<M: prost::Message + prost::Name>(message: &M, spelling: Spelling)
     out
 }
 
+/// An encoded message as JSON, without decoding it.
+pub fn of_wire<M: prost::Name>(bytes: &[u8], spelling: Spelling) -> Vec<u8> {
+    let mut out = Vec::with_capacity(bytes.len() * 2);
+    write::message(&mut out, table::of::<M>(), bytes, spelling);
+    out
+}
+
 /// Appends a message as a JSON object.
 pub fn write_message<M: prost::Message + prost::Name>(out: &mut Vec<u8>, message: &M, spelling: Spelling) {
     write::message(out, table::of::<M>(), &message.encode_to_vec(), spelling);

@@ -6,10 +6,13 @@
 //!
 //! Source: master/readonly_handler.cpp and common/protobuf_utils.cpp 1.11.
 
+mod happening;
 mod parts;
 mod state;
 #[cfg(test)]
 mod tests;
+
+pub use happening::{HEARTBEAT_SECS, event, heartbeat, kind, subscribed};
 
 use super::roles::{Role, known};
 use crate::master::core::state::Cluster;

@@ -1,6 +1,5 @@
 //! One agent, framework, offer or task.
 
-use super::super::agents::allocated;
 use super::super::model::full;
 use crate::base::time::Time;
 use crate::master::core::offers::agent_url;
@@ -45,7 +44,7 @@ pub(super) fn info(info: &AgentInfo) -> AgentInfo {
 
 /// An agent with what the rest of the cluster says of it.
 pub(super) fn agent_in(fields: &mut Fields<'_>, agent: &Agent, cluster: &Cluster) {
-    let (used, offered) = allocated(cluster, agent);
+    let (used, offered) = cluster.held_on(agent);
     self::agent(fields, agent, &used, &offered);
 }
 
@@ -55,6 +54,15 @@ fn framework_head(fields: &mut Fields<'_>, framework: &Framework) {
     fields.boolean("active", framework.active);
     fields.boolean("connected", framework.connected);
     fields.boolean("recovered", framework.recovered);
+}
+
+/// A framework as events show it: without what it holds. All three times are there, zero if they never came.
+/// Source: `protobuf::master::event::createFrameworkAdded`, 1.11.
+pub(super) fn framework(fields: &mut Fields<'_>, framework: &Framework) {
+    framework_head(fields, framework);
+    time(fields, "registered_time", framework.registered);
+    time(fields, "reregistered_time", framework.reregistered.unwrap_or(framework.registered));
+    time(fields, "unregistered_time", framework.unregistered.unwrap_or(Time::ZERO));
 }
 
 /// Source: `model(const Framework&)`, master/http.cpp 1.11.
