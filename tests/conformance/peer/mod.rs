@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
-use crate::support::{Cluster, Process, cache_dir, free_port};
+use crate::support::raw::{exchange, post};
+use crate::support::{Cluster, Process, cache_dir, free_port, wait_for};
 
 /// The exit status of `setup` where tools or the package cannot be had.
 const NOT_TO_BE_HAD: i32 = 77;
@@ -107,5 +108,11 @@ pub fn cluster(agents: usize, flags: &[(&str, &str)], agent_flags: &[&str]) -> C
     let dir = tempfile::tempdir().expect("a folder");
     let port = free_port();
     let master = master(port, &dir.path().join("master"), flags);
-    Cluster::under(master, port, dir, agents, agent_flags)
+    let cluster = Cluster::under(master, port, dir, agents, agent_flags);
+    // Until it has read its registry it drops messages, though it answers other requests.
+    wait_for("the registry", || {
+        let status = exchange(port, &post("/api/v1/scheduler", "application/json", b"{}")).status();
+        (status != 503).then_some(())
+    });
+    cluster
 }
