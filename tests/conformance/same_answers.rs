@@ -77,7 +77,8 @@ fn one_offer(cluster: &Cluster, scheduler: &mut Scheduler) {
     assert_eq!(scheduler.call(json!({"type": "SUPPRESS"})).status, 202);
     wait_for("no offers", || {
         let offers = offers()?;
-        offers.iter().for_each(|offer| scheduler.decline(offer, 3600.0));
+        // The state has the id as text.
+        offers.iter().for_each(|offer| scheduler.decline(&json!({"id": {"value": offer["id"]}}), 3600.0));
         offers.is_empty().then_some(())
     });
     assert_eq!(scheduler.call(json!({"type": "REVIVE"})).status, 202);
