@@ -330,6 +330,9 @@ fn discard(stream: &TcpStream) -> io::Result<()> {
 
 /// Ends a one-shot connection: FIN at once, as libprocess does, then the answers are read away, because
 /// closing over unread answers would be a reset that may overtake the messages.
+///
+/// Waiting for one answer to each message before the FIN would gain nothing: mesos-go never answers a libprocess
+/// sender, and of thousands of messages that a FIN followed at once it lost none on a busy machine.
 async fn close(mut stream: TcpStream) {
     use tokio::io::AsyncWriteExt as _;
     if stream.shutdown().await.is_err() {

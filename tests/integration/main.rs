@@ -15,4 +15,5 @@ mod execute;
 mod executors;
 mod flags;
 mod frameworks;
+mod v0_executors;
 mod wire;
