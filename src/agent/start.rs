@@ -18,7 +18,7 @@ use super::core::state::Config;
 use super::core::{Event, State};
 use super::detect::{self, Detector};
 use super::flags::Flags;
-use super::http::{self, Site};
+use super::http::{self, Site, Tools};
 use super::run::{self, Core, Shell};
 use super::sandboxes::Sandboxes;
 use super::{metrics, paths};
@@ -127,8 +127,9 @@ pub async fn start(flags: Flags, number: usize, log: &Log) -> Result<Running, St
 
     let processes = Processes::default();
     processes.add(&process, inbox_of(core.clone()));
-    let site = Site::new(core.clone(), flags.clone(), containerizer);
-    let routes = routes(&process, &site, &core, &files, clock, log);
+    let tools = Tools { files, log: log.clone(), metrics: Metrics::default() };
+    let site = Site::new(core.clone(), flags.clone(), containerizer, tools.clone());
+    let routes = routes(&process, &site, &core, clock, &tools);
     tokio::spawn(server::serve(listener, processes, routes, Limits::default()));
     info!(%pid, %listening, hostname = advertised.hostname, "agent serves");
     Ok(Running { address: advertised.address, ended, listening, leaver: Leaver { core } })
@@ -170,7 +171,8 @@ async fn forward_reports(mut reports: mpsc::UnboundedReceiver<Report>, sandboxes
     }
 }
 
-fn routes(process: &str, site: &Site, core: &Core, files: &Files, clock: Clock, log: &Log) -> Routes {
+fn routes(process: &str, site: &Site, core: &Core, clock: Clock, tools: &Tools) -> Routes {
+    let Tools { files, log, metrics: numbers } = tools;
     let mut routes = Routes::new();
     routes.delegate(process);
     http::bind(&mut routes, process, site);
@@ -181,7 +183,6 @@ fn routes(process: &str, site: &Site, core: &Core, files: &Files, clock: Clock, 
     }
     files::handlers::bind(&mut routes, files);
     toggle::bind(&mut routes, log);
-    let numbers = Metrics::default();
     let (core, started) = (core.clone(), clock.now());
     numbers.ask(move || {
         let core = core.clone();
@@ -194,7 +195,7 @@ fn routes(process: &str, site: &Site, core: &Core, files: &Files, clock: Clock, 
         }
     });
     numbers.bind(&mut routes);
-    system::bind(&mut routes, &numbers);
+    system::bind(&mut routes, numbers);
     version::bind(&mut routes);
     help::bind(&mut routes);
     routes

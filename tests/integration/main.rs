@@ -15,5 +15,6 @@ mod execute;
 mod executors;
 mod flags;
 mod frameworks;
+mod operators;
 mod v0_executors;
 mod wire;

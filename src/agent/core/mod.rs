@@ -30,6 +30,7 @@ use crate::proto::message::Message;
 use crate::proto::{ContainerId, FrameworkId, TaskId, executor};
 pub use registration::CAPABILITIES;
 pub use state::State;
+pub use tasks::describe;
 
 /// An executor's event stream over HTTP; the shell makes it up.
 pub type StreamId = Arc<str>;

@@ -19,7 +19,10 @@ use super::containerizer::mesos::Containerizer;
 use super::core::Answer;
 use super::flags::Flags;
 use super::run::{Core, Ended};
+use crate::files::Files;
 use crate::http::error::HttpError;
+use crate::logging::Log;
+use crate::metrics::Metrics;
 use crate::proto::json::JsonError;
 
 pub use routes::bind;
@@ -43,14 +46,23 @@ struct Inner {
     core: Core,
     flags: Arc<Flags>,
     containerizer: Containerizer,
+    tools: Tools,
     calls: Semaphore,
     workers: Semaphore,
 }
 
+/// What other endpoints of the process serve too.
+#[derive(Clone)]
+pub struct Tools {
+    pub files: Files,
+    pub log: Log,
+    pub metrics: Metrics,
+}
+
 impl Site {
-    pub fn new(core: Core, flags: Arc<Flags>, containerizer: Containerizer) -> Site {
+    pub fn new(core: Core, flags: Arc<Flags>, containerizer: Containerizer, tools: Tools) -> Site {
         let (calls, workers) = (Semaphore::new(CALLS), Semaphore::new(WORKERS));
-        Site { inner: Arc::new(Inner { core, flags, containerizer, calls, workers }) }
+        Site { inner: Arc::new(Inner { core, flags, containerizer, tools, calls, workers }) }
     }
 
     /// Parses a body, aside if it is large.

@@ -11,6 +11,7 @@ use crate::flags::json::flags as flags_json;
 use crate::http::error::HttpError;
 use crate::http::json;
 use crate::http::query::Query;
+use crate::proto::ContainerId;
 
 type Answer = Result<Response, HttpError>;
 
@@ -39,15 +40,20 @@ pub async fn statistics(State(site): State<Site>, uri: Uri) -> Answer {
 }
 
 impl Site {
-    async fn node(&self) -> Result<Node, HttpError> {
+    pub(super) async fn node(&self) -> Result<Node, HttpError> {
         self.inner.core.snapshot().await.map_err(ended)
+    }
+
+    /// What these containers use now, as far as it could be measured.
+    pub(super) async fn usage(&self, containers: Vec<ContainerId>) -> Usage {
+        let _turn = self.inner.workers.acquire().await;
+        self.inner.containerizer.usage(containers).await.into_iter().collect()
     }
 
     async fn measured(&self, uri: &Uri, render: fn(&Node, &Usage) -> Vec<u8>) -> Answer {
         let node = self.node().await?;
-        let _turn = self.inner.workers.acquire().await;
-        let usage = self.inner.containerizer.usage(view::running(&node)).await;
-        let bytes = render(&node, &usage.into_iter().collect());
+        let usage = self.usage(view::running(&node)).await;
+        let bytes = render(&node, &usage);
         json::text_answer(bytes.into(), Query::of(uri).get("jsonp"))
     }
 }

@@ -44,8 +44,12 @@ const OPERATOR: Endpoint = Endpoint {
     methods: &["POST"],
     tldr: "Endpoint for API calls against the agent.",
     description: &[
-        "Takes calls of the operator API in JSON or protobuf.",
-        "There are GET_HEALTH, GET_VERSION and GET_FLAGS; the others are still to come and answer 501.",
+        "Takes calls of the operator API in JSON or protobuf, and answers in what `Accept` allows.",
+        "",
+        "There are GET_HEALTH, GET_FLAGS, GET_VERSION, GET_METRICS, GET_LOGGING_LEVEL, SET_LOGGING_LEVEL,",
+        "LIST_FILES, READ_FILE, GET_STATE, GET_CONTAINERS, GET_FRAMEWORKS, GET_EXECUTORS,",
+        "GET_OPERATIONS, GET_TASKS and GET_AGENT.",
+        "Calls whose subject is still to come (nested containers, images...) answer 501 and say so.",
     ],
     authentication: true,
     ..Endpoint::DEFAULT

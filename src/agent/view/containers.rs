@@ -17,7 +17,7 @@ pub fn running(node: &Node) -> Vec<ContainerId> {
     live(node).map(|executor| executor.container.clone()).collect()
 }
 
-fn live(node: &Node) -> impl Iterator<Item = &Arc<Executor>> {
+pub(super) fn live(node: &Node) -> impl Iterator<Item = &Arc<Executor>> {
     let executors = node.frameworks.values().flat_map(|framework| framework.executors.values());
     executors.filter(|executor| executor.phase != ExecutorPhase::Terminated)
 }
@@ -42,11 +42,7 @@ pub fn containers(node: &Node, usage: &Usage) -> Vec<u8> {
             array.object(|object| {
                 object.string("container_id", &executor.container.value);
                 of_executor(object, executor);
-                let status = ContainerStatus {
-                    container_id: Some(executor.container.clone()),
-                    executor_pid: executor.pid,
-                    ..ContainerStatus::default()
-                };
+                let status = status(executor);
                 object.object("status", |object| {
                     model::container_status(object, &status);
                     if let Some(pid) = status.executor_pid {
@@ -59,6 +55,14 @@ pub fn containers(node: &Node, usage: &Usage) -> Vec<u8> {
             });
         }
     })
+}
+
+pub(super) fn status(executor: &Executor) -> ContainerStatus {
+    ContainerStatus {
+        container_id: Some(executor.container.clone()),
+        executor_pid: executor.pid,
+        ..ContainerStatus::default()
+    }
 }
 
 fn list(fill: impl FnOnce(&mut Array<'_>)) -> Vec<u8> {
@@ -76,7 +80,7 @@ fn of_executor(object: &mut Object<'_>, executor: &Executor) {
 }
 
 /// With what the executor and its tasks may use, which only the agent knows.
-fn limited(executor: &Executor, statistics: &ResourceStatistics) -> ResourceStatistics {
+pub(super) fn limited(executor: &Executor, statistics: &ResourceStatistics) -> ResourceStatistics {
     let held = allocated(executor);
     let mem_mb = scalar::to_f64(held.mem());
     ResourceStatistics {

@@ -11,6 +11,7 @@ mod model;
 mod state;
 #[cfg(test)]
 mod tests;
+pub mod v1;
 
 pub use containers::{Usage, containers, running, statistics};
 pub use state::state;

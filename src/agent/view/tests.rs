@@ -138,3 +138,53 @@ fn statistics_name_executors_and_limits() {
     assert!(keys(&json[0]).contains(&"container_id"));
     assert_eq!(super::statistics(&state.node, &super::Usage::new()), b"[]");
 }
+
+/// Lists that hand-written JSON shows empty are not there in protobuf.
+fn without_empty_lists(value: &mut Value) {
+    match value {
+        Value::Object(fields) => {
+            fields.retain(|_, field| field.as_array().is_none_or(|array| !array.is_empty()));
+            fields.values_mut().for_each(without_empty_lists);
+        }
+        Value::Array(elements) => elements.iter_mut().for_each(without_empty_lists),
+        _ => {}
+    }
+}
+
+#[test]
+fn v1_says_the_same_in_both_encodings() {
+    use super::v1::{Ask, answer, containers};
+    use crate::proto::Spelling;
+    use crate::proto::agent::Response;
+    use crate::proto::json::to_json;
+    use crate::proto::writer::Encoding;
+
+    let state = state();
+    let json = |bytes: &[u8]| serde_json::from_slice::<Value>(bytes).unwrap();
+    let of_protobuf =
+        |bytes: &[u8]| json(&to_json(&crate::proto::check::decode::<Response>(bytes).unwrap(), Spelling::V1));
+    for ask in [Ask::Frameworks, Ask::Executors, Ask::Operations, Ask::Tasks, Ask::Agent, Ask::State] {
+        let [written, other] =
+            [Encoding::Json, Encoding::Protobuf].map(|encoding| answer(ask, &state.node, encoding));
+        let mut written = json(&written);
+        without_empty_lists(&mut written);
+        assert_eq!(written, of_protobuf(&other), "{ask:?}");
+    }
+    let tasks = json(&answer(Ask::State, &state.node, Encoding::Json));
+    let tasks = &tasks["get_state"]["get_tasks"];
+    assert_eq!(tasks["queued_tasks"][0]["task_id"]["value"], "t");
+    assert_eq!(tasks["queued_tasks"][0]["state"], "TASK_STAGING");
+    assert_eq!(tasks["pending_tasks"], Value::Array(Vec::new()));
+    let agent = json(&answer(Ask::Agent, &state.node, Encoding::Json));
+    let resources = agent["get_agent"]["agent_info"]["resources"].as_array().unwrap();
+    assert!(resources.iter().all(|resource| resource.get("role").is_none()), "{resources:?}");
+    assert!(resources.iter().any(|resource| resource["reservations"][0]["role"] == "web"), "{resources:?}");
+    let usage = super::Usage::new();
+    let shown = json(&containers(&state.node, &usage, Encoding::Json));
+    assert_eq!(shown, of_protobuf(&containers(&state.node, &usage, Encoding::Protobuf)));
+    let container = &shown["get_containers"]["containers"][0];
+    assert_eq!(
+        (&container["executor_id"]["value"], &container["container_status"]["executor_pid"]),
+        (&"t".into(), &7.into())
+    );
+}

@@ -151,18 +151,18 @@ async fn about_the_process(site: &Site, call: Call) -> Result<Reply, HttpError> 
 /// Why a call is refused: what it is about is not there.
 fn absent(kind: Type) -> HttpError {
     let subject = match kind {
-        Type::UpdateWeights => "weights that change while the master runs",
-        Type::ReserveResources | Type::UnreserveResources => "dynamic reservations",
+        Type::UpdateWeights => "changing weights is",
+        Type::ReserveResources | Type::UnreserveResources => "dynamic reservations are",
         Type::CreateVolumes | Type::DestroyVolumes | Type::GrowVolume | Type::ShrinkVolume => {
-            "persistent volumes"
+            "persistent volumes are"
         }
         Type::GetMaintenanceStatus
         | Type::GetMaintenanceSchedule
         | Type::UpdateMaintenanceSchedule
         | Type::StartMaintenance
-        | Type::StopMaintenance => "maintenance",
-        Type::DrainAgent | Type::DeactivateAgent | Type::ReactivateAgent => "draining and deactivation",
-        Type::GetQuota | Type::UpdateQuota | Type::SetQuota | Type::RemoveQuota => "quota",
+        | Type::StopMaintenance => "maintenance is",
+        Type::DrainAgent | Type::DeactivateAgent | Type::ReactivateAgent => "draining and deactivation are",
+        Type::GetQuota | Type::UpdateQuota | Type::SetQuota | Type::RemoveQuota => "quota is",
         _ => return HttpError::not_implemented("The call's type is not known"),
     };
     HttpError::not_implemented(format!("{} is not there yet: {subject} still to come", kind.as_str_name()))

@@ -10,6 +10,8 @@ pub enum Body {
     SchedulerCall(String),
     /// JSON of an operator's call, to be sent as protobuf.
     OperatorCall(String),
+    /// The same to an agent.
+    AgentCall(String),
 }
 
 impl Body {
@@ -18,6 +20,11 @@ impl Body {
             Body::Text(text) => fill(text).into_bytes(),
             Body::SchedulerCall(json) => {
                 from_json::<mesos::proto::scheduler::Call>(fill(json).as_bytes(), Spelling::V1)
+                    .expect("a call")
+                    .encode_to_vec()
+            }
+            Body::AgentCall(json) => {
+                from_json::<mesos::proto::agent::Call>(fill(json).as_bytes(), Spelling::V1)
                     .expect("a call")
                     .encode_to_vec()
             }
@@ -393,6 +400,25 @@ const AGENT_CALLS: &[(&str, &str)] = &[
     ("GET_HEALTH", r#"{"type":"GET_HEALTH"}"#),
     ("GET_VERSION", r#"{"type":"GET_VERSION"}"#),
     ("GET_FLAGS", r#"{"type":"GET_FLAGS"}"#),
+    ("GET_METRICS", r#"{"type":"GET_METRICS","get_metrics":{}}"#),
+    ("GET_LOGGING_LEVEL", r#"{"type":"GET_LOGGING_LEVEL"}"#),
+    (
+        "SET_LOGGING_LEVEL",
+        r#"{"type":"SET_LOGGING_LEVEL","set_logging_level":{"level":0,"duration":{"nanoseconds":1000000000}}}"#,
+    ),
+    ("LIST_FILES of none", r#"{"type":"LIST_FILES","list_files":{"path":"/none"}}"#),
+    ("READ_FILE of none", r#"{"type":"READ_FILE","read_file":{"path":"/none","offset":0}}"#),
+    ("GET_STATE", r#"{"type":"GET_STATE"}"#),
+    ("GET_CONTAINERS", r#"{"type":"GET_CONTAINERS","get_containers":{"show_nested":true}}"#),
+    ("GET_FRAMEWORKS", r#"{"type":"GET_FRAMEWORKS"}"#),
+    ("GET_EXECUTORS", r#"{"type":"GET_EXECUTORS"}"#),
+    ("GET_OPERATIONS", r#"{"type":"GET_OPERATIONS"}"#),
+    ("GET_TASKS", r#"{"type":"GET_TASKS"}"#),
+    ("GET_AGENT", r#"{"type":"GET_AGENT"}"#),
+    ("GET_METRICS without its message", r#"{"type":"GET_METRICS"}"#),
+    ("READ_FILE without its message", r#"{"type":"READ_FILE"}"#),
+    ("LAUNCH_CONTAINER without its message", r#"{"type":"LAUNCH_CONTAINER"}"#),
+    ("WAIT_NESTED_CONTAINER without its message", r#"{"type":"WAIT_NESTED_CONTAINER"}"#),
 ];
 
 const EXECUTOR_CALLS: &[(&str, &str)] = &[
@@ -432,6 +458,14 @@ pub fn of_agents() -> Vec<Ask> {
     all.extend(
         ["/state", "/health", "/api/v1", "/api/v1/executor"].map(|p| plain("POST", &format!("/slave(1){p}"))),
     );
+    let path = "/slave(1)/api/v1";
+    for (name, call) in AGENT_CALLS {
+        if from_json::<mesos::proto::agent::Call>(call.as_bytes(), Spelling::V1).is_ok() {
+            let call = Body::AgentCall((*call).to_owned());
+            let headers = [PROTOBUF, ACCEPT_PROTOBUF];
+            all.push(ask(&format!("{path} in protobuf: {name}"), "POST", path, &headers, call));
+        }
+    }
     // With the call of each that is well-formed.
     for (path, calls, valid) in
         [("/slave(1)/api/v1", AGENT_CALLS, 3), ("/slave(1)/api/v1/executor", EXECUTOR_CALLS, 4)]
