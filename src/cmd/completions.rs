@@ -9,6 +9,7 @@ use clap::error::ErrorKind;
 use clap::{Arg, Command, ValueHint};
 use clap_complete::Shell;
 
+use super::COMMANDS;
 use super::tree::tree;
 use crate::ctl::USAGE;
 use crate::flags::help;
@@ -82,5 +83,13 @@ pub fn man(program: &str, args: Vec<OsString>) -> ExitCode {
 #[expect(clippy::disallowed_methods, reason = "a command: makes the directory that it was told")]
 fn write_pages(dir: &Path) -> std::io::Result<()> {
     std::fs::create_dir_all(dir)?;
-    clap_mangen::generate_to(tree(), dir)
+    clap_mangen::generate_to(tree(), dir)?;
+    // `man mesos-agent` shows the page of mesos-slave.
+    for command in COMMANDS.iter().filter(|command| command.about.is_some()) {
+        for alias in command.aliases {
+            let there = format!(".so man1/mesos-{}.1\n", command.name);
+            std::fs::write(dir.join(format!("mesos-{alias}.1")), there)?;
+        }
+    }
+    Ok(())
 }

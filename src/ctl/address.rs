@@ -33,6 +33,10 @@ impl FromStr for Address {
 
     fn from_str(text: &str) -> Result<Address, String> {
         let text = text.trim();
+        // A variable that is set to nothing says nothing.
+        if text.is_empty() {
+            return Ok(Address { host: "localhost".to_owned(), port: PORT });
+        }
         for scheme in ["zk://", "etcd://", "file://"] {
             if text.starts_with(scheme) {
                 return Err(format!(
@@ -75,6 +79,7 @@ mod tests {
             ("//host:5050", "host:5050"),
             ("[::1]:5050", "[::1]:5050"),
             ("[::1]", "[::1]:5050"),
+            ("", "localhost:5050"),
         ] {
             assert_eq!(text.parse::<Address>().map(|a| a.to_string()).as_deref(), Ok(expected), "{text}");
         }
@@ -83,7 +88,7 @@ mod tests {
             ("etcd://a/mesos", "etcd:// is not there yet"),
             ("file:///etc/master", "file:// is not there yet"),
             ("https://a", "TLS is not there yet"),
-            ("", "host:port"),
+            ("http://", "host:port"),
             ("a:b", "host:port"),
             ("a:0", "host:port"),
             ("a:1,b:2", "host:port"),

@@ -494,6 +494,7 @@ fn shells_and_man_know_every_command() {
         ("mesos.1", "ctl"),
         ("mesos-master.1", "allocation_interval"),
         ("mesos-slave.1", "work_dir"),
+        ("mesos-agent.1", "mesos-slave.1"),
         ("mesos-ctl.1", "Exit status"),
         ("mesos-ctl-logs.1", "follow"),
         ("mesos-ctl-files-get.1", "force"),

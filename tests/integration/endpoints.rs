@@ -393,6 +393,31 @@ fn the_leader_is_told() {
 }
 
 #[test]
+fn an_operator_kills_a_task() {
+    let (cluster, mut scheduler) = with_a_task();
+    let id = scheduler.framework_id.clone();
+    let kill = |method: &str, body: String| {
+        let headers = [("Content-Type", "application/x-www-form-urlencoded")];
+        raw::exchange(cluster.port, &request(method, "/master/kill", &headers, body.as_bytes())).answer()
+    };
+    assert_eq!(kill("GET", String::new()).status, 405);
+    for (body, sentence) in [
+        (String::new(), "Missing 'frameworkId' in the form of the request body"),
+        (format!("frameworkId={id}"), "Missing 'taskId' in the form of the request body"),
+        (format!("frameworkId={id}&taskId="), "Missing 'taskId' in the form of the request body"),
+        ("frameworkId=none&taskId=t".into(), "No framework found with specified ID"),
+        (format!("frameworkId={id}&taskId=%00none"), &format!("Framework {id} has no task '\0none'")),
+    ] {
+        let refused = kill("POST", body);
+        assert_eq!((refused.status, refused.text().as_str()), (400, sentence));
+    }
+    let task = json_of(cluster.port, "/tasks")["tasks"][0]["id"].as_str().expect("a task").to_owned();
+    let done = kill("POST", format!("frameworkId={id}&taskId={task}"));
+    assert_eq!(done.status, 200, "{}", done.text());
+    scheduler.until(&task, "TASK_KILLED");
+}
+
+#[test]
 fn an_operator_ends_a_framework() {
     let (cluster, mut scheduler) = with_a_task();
     let teardown = |prefix: &str, body: String| {

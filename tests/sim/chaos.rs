@@ -56,18 +56,31 @@ fn some_container(world: &mut World, agent: usize) -> Option<ContainerId> {
     world.agents[agent].containers.keys().nth(index).cloned()
 }
 
-/// An operator gives an agent up, or ends a framework whose scheduler can bear it.
+/// An operator gives an agent up, kills a task, or ends a framework whose scheduler can bear it.
 fn operate(world: &mut World, agent: usize, scheduler: usize) {
-    let operation = if world.net.chance(500) {
-        let known = &world.schedulers[scheduler];
-        known.id.clone().filter(|_| known.mortal && !known.dead).map(Operate::Teardown)
-    } else {
-        let state = world.agents[agent].state.as_ref();
-        state.and_then(|state| state.node.info.id.clone()).map(Operate::MarkAgentGone)
+    let operation = match world.net.rng.random_range(0..3) {
+        0 => {
+            let known = &world.schedulers[scheduler];
+            known.id.clone().filter(|_| known.mortal && !known.dead).map(Operate::Teardown)
+        }
+        1 => some_task(world, scheduler),
+        _ => {
+            let state = world.agents[agent].state.as_ref();
+            state.and_then(|state| state.node.info.id.clone()).map(Operate::MarkAgentGone)
+        }
     };
     if let Some(operation) = operation {
         world.count("operations");
         let reply = ReplyId(world.serial());
         world.master_later(0, 20, Event::Operate { reply, operation });
     }
+}
+
+/// A kill of a task, which may have ended long ago.
+fn some_task(world: &mut World, scheduler: usize) -> Option<Operate> {
+    let count = world.schedulers[scheduler].tasks.len();
+    let index = world.net.rng.random_range(0..count.max(1));
+    let known = &world.schedulers[scheduler];
+    let task = known.tasks.keys().nth(index)?.clone();
+    Some(Operate::Kill { framework: known.id.clone()?, task })
 }
