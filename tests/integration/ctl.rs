@@ -451,6 +451,49 @@ fn what_a_master_does_not_have_is_told() {
     assert!(done.status == Some(4) && done.err.contains("agent s, which is not registered"), "{done:?}");
 }
 
+#[test]
+fn what_happens_is_told_as_it_happens() {
+    let cluster = local(1);
+    let mut events = cluster.command("events --types=TASK_ADDED,TASK_UPDATED -o json");
+    let mut events = events.stdout(Stdio::piped()).stdin(Stdio::null()).spawn().expect("ctl");
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let (lines, sink) = (BufReader::new(events.stdout.take().expect("piped")).lines(), seen.clone());
+    std::thread::spawn(move || {
+        for line in lines.map_while(Result::ok) {
+            sink.lock()
+                .expect("not poisoned")
+                .push(serde_json::from_str::<Value>(&line).expect("a line of JSON"));
+        }
+    });
+    // Nobody says when the stream is open, so tasks run until one is told.
+    let mut number = 0;
+    wait_for("an added task", || {
+        number += 1;
+        cluster.task(&format!("seen-{number}"), "true");
+        let seen = seen.lock().expect("not poisoned");
+        seen.iter().any(|event| event["event"] == "TASK_ADDED").then_some(())
+    });
+    wait_for("its end", || {
+        let seen = seen.lock().expect("not poisoned");
+        let last = format!("seen-{number}");
+        let end = |event: &&Value| event["data"].to_string().contains("TASK_FINISHED");
+        seen.iter().filter(end).any(|event| event["data"].to_string().contains(&last)).then_some(())
+    });
+    let first = seen.lock().expect("not poisoned")[0].clone();
+    events.kill().expect("alive");
+    events.wait().expect("waiting");
+
+    // What came after the first one is told again, and the table says it in short.
+    let since = format!("events --since={}", first["id"].as_str().expect("an id"));
+    let mut again = cluster.command(&since);
+    let mut again = again.stdout(Stdio::piped()).stdin(Stdio::null()).spawn().expect("ctl");
+    let mut lines = BufReader::new(again.stdout.take().expect("piped")).lines().map_while(Result::ok);
+    let end = lines.find(|line| line.contains("TASK_FINISHED")).expect("an end");
+    assert!(end.contains("TASK_UPDATED") && end.contains("seen-"), "{end}");
+    again.kill().expect("alive");
+    again.wait().expect("waiting");
+}
+
 /// Ended after one event, the stream is asked for again behind it; that it is not there then ends ctl.
 #[test]
 fn events_are_followed_from_where_they_were_left() {
