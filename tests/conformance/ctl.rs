@@ -5,7 +5,8 @@ use crate::support::{Cluster, Finished, Process, mesos, wait_for};
 
 fn ctl(cluster: &Cluster, line: &str) -> Finished {
     let master = format!("--master={}", cluster.address());
-    let words: Vec<&str> = ["ctl", &master].into_iter().chain(line.split_whitespace()).collect();
+    let words: Vec<&str> =
+        ["ctl", "--timeout=30secs", &master].into_iter().chain(line.split_whitespace()).collect();
     mesos(&words)
 }
 

@@ -13,6 +13,9 @@ use serde_json::{Value, json};
 
 use crate::support::{Finished, Process, binary, finished, free_port, get, mesos, wait_for};
 
+/// Tests share a machine: one that is slow is not dead.
+const PATIENT: &str = "--timeout=30secs";
+
 struct Local {
     port: u16,
     dir: tempfile::TempDir,
@@ -44,7 +47,7 @@ impl Local {
     fn command(&self, line: &str) -> Command {
         let mut command = binary();
         command.env("MESOS_MASTER", format!("127.0.0.1:{}", self.port)).current_dir(self.dir.path());
-        command.arg("ctl").args(line.split_whitespace());
+        command.args(["ctl", PATIENT]).args(line.split_whitespace());
         command
     }
 
@@ -343,7 +346,7 @@ impl Fake {
 
     fn ctl(&self, line: &str) -> Finished {
         let master = format!("--master=127.0.0.1:{}", self.port);
-        let words: Vec<&str> = ["ctl", &master].into_iter().chain(line.split_whitespace()).collect();
+        let words: Vec<&str> = ["ctl", PATIENT, &master].into_iter().chain(line.split_whitespace()).collect();
         mesos(&words)
     }
 }

@@ -85,26 +85,36 @@ impl Event {
         let Ok(data) = serde_json::from_str::<Value>(&self.data) else { return self.data.clone() };
         let mut found = Vec::new();
         collect(&data, &mut found);
+        found.sort_unstable();
+        found.dedup();
+        let found: Vec<String> =
+            found.iter().map(|(place, text)| format!("{}={text}", SHOWN[*place])).collect();
         found.join("  ")
     }
 }
 
-/// What of an event's data fits a line, by field name, wherever it stands.
-const SHOWN: [&str; 8] =
-    ["task_id", "framework_id", "agent_id", "slave_id", "state", "hostname", "message", "reason"];
+/// What of an event's data fits a line, by field name, wherever it stands; in this order.
+const SHOWN: [&str; 10] = [
+    "state",
+    "task_id",
+    "id",
+    "name",
+    "hostname",
+    "framework_id",
+    "agent_id",
+    "slave_id",
+    "reason",
+    "message",
+];
 
-fn collect(value: &Value, found: &mut Vec<String>) {
+/// Texts, and ids in objects of their own, by their place in `SHOWN`.
+fn collect<'a>(value: &'a Value, found: &mut Vec<(usize, &'a str)>) {
     let Some(fields) = value.as_object() else { return };
     for (name, field) in fields {
         let text = field.as_str().or_else(|| field.get("value").and_then(Value::as_str));
-        match text {
-            Some(text) if SHOWN.contains(&name.as_str()) => {
-                let said = format!("{name}={text}");
-                if !found.contains(&said) {
-                    found.push(said);
-                }
-            }
-            _ => collect(field, found),
+        match text.zip(SHOWN.iter().position(|shown| shown == name)) {
+            Some((text, place)) => found.push((place, text)),
+            None => collect(field, found),
         }
     }
 }
@@ -212,6 +222,6 @@ mod tests {
         let data = r#"{"task_updated": {"status": {"task_id": {"value": "t"}, "state": "TASK_RUNNING"}, "state": "TASK_RUNNING"}}"#;
         let event = Event { data: data.to_owned(), ..Event::default() };
         let short = event.short();
-        assert!(short.contains("task_id=t") && short.matches("TASK_RUNNING").count() == 1, "{short}");
+        assert_eq!(short, "state=TASK_RUNNING  task_id=t");
     }
 }
