@@ -1,6 +1,7 @@
 //! v0 drivers of Mesos 0.2x, by the byte: they say with messages of their own what later ones say with a `Call`. Played
 //! to our master and to the real one, which takes them still.
 
+use std::collections::VecDeque;
 use std::io::Write as _;
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::time::Duration;
@@ -22,6 +23,8 @@ struct Driver {
     link: Option<Incoming>,
     id: FrameworkId,
     master: String,
+    /// Offers that came while something else was waited for, each with its agent's pid.
+    offers: VecDeque<(proto::Offer, String)>,
 }
 
 fn info(name: &str) -> proto::FrameworkInfo {
@@ -43,6 +46,7 @@ impl Driver {
             link: None,
             id: FrameworkId::default(),
             master: format!("master@{}", cluster.address()),
+            offers: VecDeque::new(),
         }
     }
 
@@ -63,14 +67,22 @@ impl Driver {
         self.out.write_all(&bytes("master", pid, &message.into())).unwrap();
     }
 
-    /// The next message of the master but for offers.
+    /// The next message of the master but for offers, which may come at any time and are kept.
     fn hear(&mut self) -> Message {
         loop {
             match self.hear_any() {
-                Message::ResourceOffers(_) | Message::RescindResourceOffer(_) => {}
+                Message::ResourceOffers(message) => self.keep(*message),
+                Message::RescindResourceOffer(rescinded) => {
+                    self.offers.retain(|(offer, _)| offer.id != rescinded.offer_id);
+                }
                 message => return message,
             }
         }
+    }
+
+    fn keep(&mut self, message: internal::ResourceOffersMessage) {
+        assert_eq!(message.offers.len(), message.pids.len());
+        self.offers.extend(message.offers.into_iter().zip(message.pids));
     }
 
     fn hear_any(&mut self) -> Message {
@@ -89,9 +101,11 @@ impl Driver {
     /// An offer, and the pid of its agent.
     fn offer(&mut self) -> (proto::Offer, String) {
         loop {
-            if let Message::ResourceOffers(mut offers) = self.hear_any() {
-                assert_eq!(offers.offers.len(), offers.pids.len());
-                return (offers.offers.remove(0), offers.pids.remove(0));
+            if let Some(offer) = self.offers.pop_front() {
+                return offer;
+            }
+            if let Message::ResourceOffers(message) = self.hear_any() {
+                self.keep(*message);
             }
         }
     }
