@@ -141,6 +141,7 @@ type play struct {
 	events chan event
 	id     string // of the framework
 	master string // HOST:PORT
+	offers []event
 }
 
 func runScheduler(master, scenario, id string) {
@@ -174,17 +175,36 @@ func runScheduler(master, scenario, id string) {
 	run(p)
 }
 
-// The next event of the kind; offers, which come at any time, are passed over, everything else is wrong.
+// The next event of the kind. Offers, which come at any time, are kept for whoever waits for one; everything else is wrong.
 func (p *play) wait(kind string) event {
+	if kind == "offer" && len(p.offers) > 0 {
+		first := p.offers[0]
+		p.offers = p.offers[1:]
+		return first
+	}
 	for got := range p.events {
 		switch {
 		case got.kind == kind:
 			return got
-		case got.kind != "offer" && got.kind != "rescinded":
+		case got.kind == "offer":
+			p.offers = append(p.offers, got)
+		case got.kind == "rescinded":
+			p.rescinded(got.id)
+		default:
 			fail("%+v came instead of %s", got, kind)
 		}
 	}
 	panic("never closed")
+}
+
+func (p *play) rescinded(id string) {
+	var left []event
+	for _, kept := range p.offers {
+		if kept.offer.GetId().GetValue() != id {
+			left = append(left, kept)
+		}
+	}
+	p.offers = left
 }
 
 func (p *play) register() {
