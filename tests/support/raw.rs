@@ -134,7 +134,8 @@ pub fn read_answer(stream: &TcpStream, head_only: bool) -> Outcome {
 }
 
 fn is_stream(answer: &Answer) -> bool {
-    answer.header("mesos-stream-id").is_some()
+    // Operators' streams have no id; what is not a stream says its length.
+    answer.header("mesos-stream-id").is_some() || answer.header("transfer-encoding") == Some("chunked")
 }
 
 pub fn is_timeout(error: &std::io::Error) -> bool {

@@ -9,6 +9,7 @@ use std::net::{Shutdown, TcpStream};
 
 use mesos::proto::table::{self, Message as Table};
 use mesos::proto::{agent, executor, internal, master, scheduler as api};
+use prost::Message as _;
 use rand::SeedableRng as _;
 use rand::seq::IndexedRandom as _;
 use rand_chacha::ChaCha8Rng;
@@ -184,7 +185,15 @@ fn calls_of_operators() {
             let mut requests = Vec::new();
             for _ in 0..COUNT {
                 let body = generator.message(table, 4);
-                requests.extend(request("POST", path, &headers, &body));
+                // A SUBSCRIBE turns its connection into a stream, so each has one.
+                match master::Call::decode(&body[..]) {
+                    Ok(call) if to == To::Master && call.r#type() == master::call::Type::Subscribe => {
+                        let mut stream = raw::connect(target.port(to));
+                        stream.write_all(&request("POST", path, &headers, &body)).expect("sending");
+                        stream.read_exact(&mut [0; 12]).expect("an answer");
+                    }
+                    _ => requests.extend(request("POST", path, &headers, &body)),
+                }
             }
             converse(target.port(to), &requests);
         }
