@@ -28,7 +28,7 @@ fn task(id: &str, offer: &Value) -> Value {
     let mut task = command_task(id, offer, "");
     let fields = task.as_object_mut().unwrap();
     fields.remove("command");
-    let executor = json!({"executor_id": {"value": NAME}, "type": "CUSTOM", "command": {"value": "sleep 1000"},
+    let executor = json!({"executor_id": {"value": NAME}, "type": "CUSTOM", "command": {"value": "while [ -e stdout ]; do sleep 0.2; done"},
         "resources": [scalar("cpus", 0.1), scalar("mem", 32.0)]});
     fields.insert("executor".into(), executor);
     task

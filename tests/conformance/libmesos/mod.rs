@@ -30,7 +30,6 @@ fn framework(name: &str) -> proto::FrameworkInfo {
         user: user(),
         name: name.into(),
         failover_timeout: Some(1000.0),
-        checkpoint: Some(true),
         ..Default::default()
     }
 }

@@ -222,7 +222,9 @@ fn an_executor_that_dies_is_lost() {
 fn an_agent_that_dies_is_lost() {
     let quick = [("agent_ping_timeout", "1secs"), ("max_agent_ping_timeouts", "2")];
     play("an_agent_that_dies_is_lost", &quick, |cluster| {
-        let (mut driver, _) = registered(cluster, "loses an agent");
+        let lasting = proto::FrameworkInfo { checkpoint: Some(true), ..framework("loses an agent") };
+        let mut driver = Driver::start(cluster.port, &lasting, "implicit");
+        driver.registered();
         // Ends with the test's folder, since nobody is left to kill it.
         let offer = driver.run("stranded", "while [ -e stdout ]; do sleep 0.2; done");
         cluster.agents[0].kill();
