@@ -9,6 +9,8 @@ use mesos::base::time::Time;
 use mesos::master::core::state::{Agent, Cluster, Connection, Counters, Framework, Task};
 use mesos::master::flags::Flags;
 use mesos::master::view;
+use mesos::master::view::v1::Ask;
+use mesos::proto::writer::Encoding;
 use mesos::proto::{
     AgentId, AgentInfo, FrameworkId, FrameworkInfo, MasterInfo, TaskId, TaskState, TaskStatus,
 };
@@ -127,7 +129,10 @@ fn cluster() -> Cluster {
 
 fn main() {
     let (cluster, flags) = (cluster(), Flags::from_args(&[]).unwrap());
-    let cases: [(&str, &dyn Fn() -> Vec<u8>); 6] = [
+    let v1 = |encoding| view::v1::answer(Ask::State, &cluster, &flags, encoding);
+    let cases: [(&str, &dyn Fn() -> Vec<u8>); 8] = [
+        ("GET_STATE in JSON", &|| v1(Encoding::Json)),
+        ("GET_STATE in protobuf", &|| v1(Encoding::Protobuf)),
         ("state", &|| view::state(&cluster, &flags)),
         ("state-summary", &|| view::summary(&cluster, &flags)),
         ("slaves", &|| view::agents(&cluster, None)),

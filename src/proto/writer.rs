@@ -207,6 +207,11 @@ impl Fields<'_> {
         put_message(self.out, self.encoding, message);
     }
 
+    /// A message that is nothing but a `value`, as ids are.
+    pub fn id(&mut self, name: &str, value: &str) {
+        self.object(name, |id| id.string("value", value));
+    }
+
     /// As `message`, for one that may be absent.
     pub fn optional<M: Message + Name>(&mut self, name: &str, message: Option<&M>) {
         if let Some(message) = message {

@@ -6,13 +6,45 @@ use crate::master::core::offers::agent_url;
 use crate::master::core::state::{Agent, Cluster, Framework, Offer, Task};
 use crate::proto::agent_info::Capability;
 use crate::proto::resource::AllocationInfo;
+use crate::proto::value::Type;
 use crate::proto::writer::Fields;
 use crate::proto::{self, AgentInfo, TimeInfo};
-use crate::resources::Resources;
 use crate::resources::convert::upgrade_resource;
+use crate::resources::{Entry, Resources, roles, scalar};
 
 fn time(fields: &mut Fields<'_>, name: &str, at: Time) {
     fields.message(name, &TimeInfo { nanoseconds: i64::try_from(at.0).unwrap_or(i64::MAX) });
+}
+
+/// Resources as messages; those of endpoints also say `role`, as before there were stacks of reservations.
+///
+/// Nearly all are plain amounts: they are written as they stand, without a message of each.
+fn resources(fields: &mut Fields<'_>, name: &str, resources: &Resources, of_endpoint: bool) {
+    let is_plain = |entry: &Entry| entry.details().is_none() && entry.scalar().is_some();
+    if !resources.iter().all(is_plain) {
+        let messages = if of_endpoint { full(resources) } else { resources.to_protos() };
+        return fields.messages(name, &messages);
+    }
+    if resources.is_empty() {
+        return;
+    }
+    fields.list(name, |list| {
+        for entry in resources {
+            list.object(|fields| {
+                fields.string("name", entry.name());
+                fields.enumeration("type", Type::Scalar as i32);
+                fields.object("scalar", |scalar| {
+                    scalar.double("value", scalar::to_f64(entry.scalar().unwrap_or(0)));
+                });
+                if of_endpoint {
+                    fields.string("role", roles::STAR);
+                }
+                if let Some(role) = entry.allocation() {
+                    fields.object("allocation_info", |info| info.string("role", role));
+                }
+            });
+        }
+    });
 }
 
 /// Source: `protobuf::master::event::createAgentResponse`, 1.11.
@@ -27,9 +59,9 @@ pub(super) fn agent(fields: &mut Fields<'_>, agent: &Agent, used: &Resources, of
     if let Some(at) = agent.reregistered {
         time(fields, "reregistered_time", at);
     }
-    fields.messages("total_resources", &full(&agent.total));
-    fields.messages("allocated_resources", &full(used));
-    fields.messages("offered_resources", &full(offered));
+    resources(fields, "total_resources", &agent.total, true);
+    resources(fields, "allocated_resources", used, true);
+    resources(fields, "offered_resources", offered, true);
     let capabilities: Vec<_> =
         agent.capabilities.iter().map(|kind| Capability { r#type: Some(*kind) }).collect();
     fields.messages("capabilities", &capabilities);
@@ -81,8 +113,8 @@ pub(super) fn framework_in(fields: &mut Fields<'_>, framework: &Framework, clust
     let offers = framework.offers.iter().filter_map(|id| cluster.offers.get(id));
     let offers: Vec<proto::Offer> = offers.filter_map(|offer| self::offer(offer, cluster)).collect();
     fields.messages("offers", &offers);
-    fields.messages("allocated_resources", &full(&framework.used));
-    fields.messages("offered_resources", &full(&framework.offered));
+    resources(fields, "allocated_resources", &framework.used, true);
+    resources(fields, "offered_resources", &framework.offered, true);
     fields.object("offer_constraints", |_| {});
 }
 
@@ -107,12 +139,14 @@ fn offer(offer: &Offer, cluster: &Cluster) -> Option<proto::Offer> {
 /// A task with all that is known of it. Its resources are as the master keeps them, with `reservations` alone.
 pub(super) fn task(fields: &mut Fields<'_>, task: &Task) {
     fields.string("name", &task.name);
-    fields.message("task_id", &task.id);
-    fields.message("framework_id", &task.framework);
-    fields.optional("executor_id", task.executor.as_ref());
-    fields.message("agent_id", &task.agent);
+    fields.id("task_id", &task.id.value);
+    fields.id("framework_id", &task.framework.value);
+    if let Some(executor) = &task.executor {
+        fields.id("executor_id", &executor.value);
+    }
+    fields.id("agent_id", &task.agent.value);
     fields.enumeration("state", task.state as i32);
-    fields.messages("resources", &task.resources.to_protos());
+    resources(fields, "resources", &task.resources, false);
     fields.messages("statuses", task.statuses.iter().map(|status| &**status));
     if let Some((state, uuid)) = &task.update {
         fields.enumeration("status_update_state", *state as i32);
