@@ -123,6 +123,7 @@ fn cluster() -> Cluster {
         frameworks: (0..FRAMEWORKS).map(|number| framework(number, &ids, &resources)).collect(),
         completed_frameworks: Default::default(),
         offers: Default::default(),
+        traffic: Default::default(),
         counters: Counters::default(),
     }
 }

@@ -1,18 +1,43 @@
 //! The agent's numbers in `/metrics/snapshot`, under Mesos' names.
 //!
-//! They follow from a snapshot of the agent; nothing is counted here. Source: slave/metrics.cpp 1.11.
+//! They follow from a snapshot of the agent; nothing is counted here. What is left out, and why, is in
+//! docs/metrics.md. Source: slave/metrics.cpp 1.11.
 
+use super::containerizer::mesos::Fetches;
 use super::core::state::{ExecutorPhase, Node, Phase};
+use super::run::Core;
 use super::view;
-use crate::metrics::Snapshot;
+use crate::metrics::{Metrics, Snapshot};
+use crate::process::clock::Clock;
 use crate::proto::TaskState;
 use crate::resources::{Resources, scalar};
 
 /// Scalars that have a total, a used and a percent.
 const RESOURCES: [&str; 4] = ["cpus", "gpus", "mem", "disk"];
 
+/// Has every snapshot of the metrics ask the agent.
+pub fn provide(metrics: &Metrics, core: &Core, clock: Clock, fetches: &Fetches) {
+    let (core, started, fetches) = (core.clone(), clock.now(), fetches.clone());
+    metrics.ask(move || {
+        let core = core.clone();
+        async move {
+            match core.snapshot().await {
+                Ok(node) => values(&node, clock.now().since(started).as_secs_f64(), core.queued()),
+                // The process is about to end.
+                Err(_) => Snapshot::new(),
+            }
+        }
+    });
+    metrics.provide(move |snapshot| {
+        for (name, counter) in [("succeeded", &fetches.succeeded), ("failed", &fetches.failed)] {
+            let name = format!("containerizer/fetcher/task_fetches_{name}");
+            snapshot.insert(name, counter.value() as f64);
+        }
+    });
+}
+
 /// Everything at once. `uptime` is in seconds, `queued` are the events that wait for the core.
-pub fn values(node: &Node, uptime: f64, queued: i64) -> Snapshot {
+fn values(node: &Node, uptime: f64, queued: i64) -> Snapshot {
     let mut values = Snapshot::new();
     let mut set = |name: &str, value: f64| {
         values.insert(format!("slave/{name}"), value);

@@ -26,7 +26,7 @@ use crate::base::upid::Upid;
 use crate::files::{self, Files};
 use crate::http::route::Routes;
 use crate::logging::{Log, toggle};
-use crate::metrics::{Metrics, Snapshot};
+use crate::metrics::Metrics;
 use crate::process::clock::Clock;
 use crate::process::host::{self, Advertised};
 use crate::process::link::Links;
@@ -128,8 +128,9 @@ pub async fn start(flags: Flags, number: usize, log: &Log) -> Result<Running, St
     let processes = Processes::default();
     processes.add(&process, inbox_of(core.clone()));
     let tools = Tools { files, log: log.clone(), metrics: Metrics::default() };
-    let site = Site::new(core.clone(), flags.clone(), containerizer, tools.clone());
-    let routes = routes(&process, &site, &core, clock, &tools);
+    let site = Site::new(core.clone(), flags.clone(), containerizer.clone(), tools.clone());
+    metrics::provide(&tools.metrics, &core, clock, containerizer.fetches());
+    let routes = routes(&process, &site, &tools);
     tokio::spawn(server::serve(listener, processes, routes, Limits::default()));
     info!(%pid, %listening, hostname = advertised.hostname, "agent serves");
     Ok(Running { address: advertised.address, ended, listening, leaver: Leaver { core } })
@@ -171,7 +172,7 @@ async fn forward_reports(mut reports: mpsc::UnboundedReceiver<Report>, sandboxes
     }
 }
 
-fn routes(process: &str, site: &Site, core: &Core, clock: Clock, tools: &Tools) -> Routes {
+fn routes(process: &str, site: &Site, tools: &Tools) -> Routes {
     let Tools { files, log, metrics: numbers } = tools;
     let mut routes = Routes::new();
     routes.delegate(process);
@@ -183,17 +184,6 @@ fn routes(process: &str, site: &Site, core: &Core, clock: Clock, tools: &Tools) 
     }
     files::handlers::bind(&mut routes, files);
     toggle::bind(&mut routes, log);
-    let (core, started) = (core.clone(), clock.now());
-    numbers.ask(move || {
-        let core = core.clone();
-        async move {
-            match core.snapshot().await {
-                Ok(node) => metrics::values(&node, clock.now().since(started).as_secs_f64(), core.queued()),
-                // The process is about to end.
-                Err(_) => Snapshot::new(),
-            }
-        }
-    });
     numbers.bind(&mut routes);
     system::bind(&mut routes, numbers);
     version::bind(&mut routes);

@@ -47,6 +47,11 @@ impl Refusals {
         start..start + self.0[start..].partition_point(|r| r.client == client)
     }
 
+    /// Those of a client.
+    pub(super) fn count(&self, client: u32) -> u64 {
+        self.of(client).len() as u64
+    }
+
     /// Has the client refused these resources? `growth` counts the agent's gains of free resources.
     pub(super) fn block(&mut self, client: u32, growth: u64, resources: &Resources) -> bool {
         let range = self.of(client);

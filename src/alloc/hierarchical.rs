@@ -42,6 +42,7 @@ pub struct Allocator {
     /// Clients with a minimum of their own.
     pub(super) own_least: usize,
     pub(super) deadlines: Deadlines,
+    pub(super) rounds: u64,
     pub(super) dice: Dice,
     pub(super) whitelist: Option<BTreeSet<String>>,
     /// Agents with something pending, each once.
@@ -147,6 +148,7 @@ impl Allocator {
             least,
             own_least: 0,
             deadlines: Deadlines::default(),
+            rounds: 0,
             dice: Dice::seed_from_u64(options.seed),
             whitelist: None,
             queue: Vec::new(),

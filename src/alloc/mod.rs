@@ -21,6 +21,7 @@ mod free;
 mod hierarchical;
 mod holdings;
 mod invariants;
+mod numbers;
 mod round;
 #[cfg(test)]
 mod scenario_tests;
@@ -29,6 +30,7 @@ mod sorter;
 mod torture_tests;
 
 pub use hierarchical::Allocator;
+pub use numbers::Numbers;
 pub use sorter::Policy;
 
 use std::collections::{BTreeMap, BTreeSet};

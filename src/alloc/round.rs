@@ -26,6 +26,7 @@ type Gifts = SmallVec<[(u32, Resources); 2]>;
 
 impl Allocator {
     pub(super) fn round(&mut self, scope: Scope, now: Time) -> Vec<Grant> {
+        self.rounds += 1;
         self.expire(now);
         let mut candidates = self.candidates(scope);
         if candidates.is_empty() {

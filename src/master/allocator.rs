@@ -3,30 +3,90 @@
 //! A round over ten thousand agents holds up nothing else; a grant that is late by then is the core's to
 //! recognise (`core::offers`).
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread;
 
+use tokio::sync::oneshot;
 use tracing::error;
 
 use super::flags::{Flags, Sorter};
 use super::run::Core;
-use crate::alloc::{Allocator, Call, Options, Policy};
+use crate::alloc::{Allocator, Call, Grant, Numbers, Options, Policy};
+use crate::base::time::Time;
 use crate::flags::Error;
+use crate::metrics::timer::Timer;
+use crate::metrics::{Counter, Metrics};
 use crate::process::clock::Clock;
 use crate::resources::Quantities;
 
 /// Calls taken in before their grants are handed over.
 const BATCH: usize = 1000;
 
-/// Where calls go, in the order of the master's decisions.
-pub type Calls = Sender<Call>;
+/// What reaches the thread.
+enum Input {
+    /// A call, and when it was made.
+    Call(Time, Call),
+    Numbers(oneshot::Sender<Numbers>),
+}
+
+/// Where calls go, in the order of the master's decisions. Cheap to clone.
+#[derive(Clone)]
+pub struct Calls {
+    inputs: Sender<Input>,
+    clock: Clock,
+    waiting: Arc<AtomicI64>,
+}
+
+/// The allocator has ended, and so will the master.
+#[derive(Clone, Copy, Debug)]
+pub struct Ended;
+
+impl Calls {
+    pub fn send(&self, call: Call) -> Result<(), Ended> {
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+        self.inputs.send(Input::Call(self.clock.now(), call)).map_err(|_| Ended)
+    }
+
+    /// How many calls wait.
+    pub fn waiting(&self) -> i64 {
+        self.waiting.load(Ordering::Relaxed).max(0)
+    }
+
+    /// The allocator's numbers, when the calls before have had their turn.
+    pub async fn numbers(&self) -> Option<Numbers> {
+        let (sender, numbers) = oneshot::channel();
+        self.inputs.send(Input::Numbers(sender)).ok()?;
+        numbers.await.ok()
+    }
+}
+
+/// What is measured of rounds. Source: allocator/mesos/metrics.cpp 1.11.
+#[derive(Clone)]
+struct Rounds {
+    count: Counter,
+    run: Timer,
+    /// From the call that makes a round due to its begin.
+    latency: Timer,
+}
 
 /// Starts the thread; it ends when the last sender of calls is gone.
-pub fn start(options: Options, clock: Clock, core: Core) -> std::io::Result<Calls> {
-    let (calls, inbox) = mpsc::channel();
+pub fn start(options: Options, clock: Clock, core: Core, metrics: &Metrics) -> std::io::Result<Calls> {
+    let (inputs, inbox) = mpsc::channel();
+    let waiting: Arc<AtomicI64> = Arc::default();
+    let calls = Calls { inputs, clock, waiting: waiting.clone() };
+    let rounds = Rounds {
+        count: metrics.counter("allocator/mesos/allocation_runs"),
+        run: metrics.timer("allocator/mesos/allocation_run_ms"),
+        latency: metrics.timer("allocator/mesos/allocation_run_latency_ms"),
+    };
     let allocator = Allocator::new(options);
     thread::Builder::new().name("allocator".to_owned()).spawn(move || {
-        let run = std::panic::AssertUnwindSafe(|| serve(allocator, &inbox, clock, &core));
+        let run = std::panic::AssertUnwindSafe(|| {
+            let thread = Thread { allocator, clock, waiting, rounds };
+            thread.serve(&inbox, &core);
+        });
         if std::panic::catch_unwind(run).is_err() {
             error!("the allocator panicked");
             core.stop("the allocator panicked");
@@ -35,14 +95,45 @@ pub fn start(options: Options, clock: Clock, core: Core) -> std::io::Result<Call
     Ok(calls)
 }
 
-fn serve(mut allocator: Allocator, inbox: &Receiver<Call>, clock: Clock, core: &Core) {
-    while let Ok(first) = inbox.recv() {
-        let mut grants = allocator.handle(first, clock.now());
-        for call in inbox.try_iter().take(BATCH) {
-            grants.extend(allocator.handle(call, clock.now()));
+struct Thread {
+    allocator: Allocator,
+    clock: Clock,
+    waiting: Arc<AtomicI64>,
+    rounds: Rounds,
+}
+
+impl Thread {
+    fn serve(mut self, inbox: &Receiver<Input>, core: &Core) {
+        while let Ok(first) = inbox.recv() {
+            let mut grants = self.take(first);
+            for input in inbox.try_iter().take(BATCH) {
+                grants.extend(self.take(input));
+            }
+            if !grants.is_empty() {
+                core.granted(grants);
+            }
         }
-        if !grants.is_empty() {
-            core.granted(grants);
+    }
+
+    fn take(&mut self, input: Input) -> Vec<Grant> {
+        match input {
+            Input::Call(made, call) => {
+                self.waiting.fetch_sub(1, Ordering::Relaxed);
+                let (before, begun) = (self.allocator.rounds(), self.clock.now());
+                let grants = self.allocator.handle(call, begun);
+                let rounds = self.allocator.rounds() - before;
+                if rounds > 0 {
+                    self.rounds.count.add(rounds);
+                    self.rounds.run.record(self.clock.now().since(begun));
+                    self.rounds.latency.record(begun.since(made));
+                }
+                grants
+            }
+            Input::Numbers(asked) => {
+                // Whoever asked may be gone.
+                let _ = asked.send(self.allocator.numbers());
+                Vec::new()
+            }
         }
     }
 }

@@ -8,6 +8,7 @@ pub mod events;
 pub mod flags;
 pub mod http;
 pub mod metrics;
+pub mod registrar;
 pub mod run;
 pub mod start;
 pub mod streams;

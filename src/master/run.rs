@@ -24,6 +24,7 @@ use super::allocator::Calls;
 use super::core::state::Cluster;
 use super::core::{self, Answer, Effect, Effects, Event, ReplyId, State, StreamId, Timer};
 use super::events::Publisher;
+use super::registrar::Registrar;
 use super::streams::Outlet;
 use crate::alloc::Grant;
 use crate::base::time::Time;
@@ -53,6 +54,25 @@ enum Input {
     /// Look at the readers.
     Nudge,
     Stop(String),
+}
+
+/// What waits for the loop, told apart as Mesos tells apart the events of a process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    Message,
+    HttpRequest,
+    /// Everything of our own making.
+    Dispatch,
+}
+
+impl Input {
+    fn kind(&self) -> Kind {
+        match self {
+            Input::Event(Event::Message { .. }, _) => Kind::Message,
+            Input::Ask { .. } => Kind::HttpRequest,
+            Input::Event(..) | Input::Nudge | Input::Stop(_) => Kind::Dispatch,
+        }
+    }
 }
 
 /// The cluster between two events.
@@ -94,7 +114,7 @@ pub struct Core {
 struct Shared {
     readers: Readers,
     next_reply: AtomicU64,
-    queued: AtomicI64,
+    queued: [AtomicI64; 3],
 }
 
 /// The loop's end of the queue.
@@ -118,7 +138,7 @@ pub fn channel() -> (Core, Inbox) {
 
 impl Core {
     fn send(&self, input: Input) -> Result<(), Ended> {
-        self.shared.queued.fetch_add(1, Ordering::Relaxed);
+        self.shared.queued[input.kind() as usize].fetch_add(1, Ordering::Relaxed);
         self.inputs.send(input).map_err(|_| Ended)
     }
 
@@ -182,9 +202,9 @@ impl Core {
         snapshot.await.map_err(|_| Ended)
     }
 
-    /// How many events wait.
-    pub fn queued(&self) -> i64 {
-        self.shared.queued.load(Ordering::Relaxed).max(0)
+    /// How many events of a kind wait.
+    pub fn queued(&self, kind: Kind) -> i64 {
+        self.shared.queued[kind as usize].load(Ordering::Relaxed).max(0)
     }
 }
 
@@ -194,6 +214,7 @@ pub struct Shell {
     pub links: Links,
     pub calls: Calls,
     pub store: Box<dyn Store>,
+    pub registrar: Registrar,
     pub events: Publisher,
     /// `master@ip:port` as others know it.
     pub pid: Upid,
@@ -266,7 +287,9 @@ impl Loop {
         mut shell: Shell,
         make: impl FnOnce(&crate::registry::Registry, Time, &mut Effects) -> State,
     ) -> Loop {
+        let begun = shell.clock.now();
         let registry = shell.store.load();
+        shell.registrar.fetched(shell.clock.now().since(begun));
         let mut effects = Effects::new();
         let state = make(&registry, shell.clock.now(), &mut effects);
         let mut this = Loop {
@@ -330,7 +353,7 @@ impl Loop {
     }
 
     fn take(&mut self, input: Input, effects: &mut Effects) {
-        self.inbox.core.shared.queued.fetch_sub(1, Ordering::Relaxed);
+        self.inbox.core.shared.queued[input.kind() as usize].fetch_sub(1, Ordering::Relaxed);
         match input {
             Input::Event(event, charge) => {
                 if let Event::StreamClosed(stream) = &event {
@@ -407,8 +430,12 @@ impl Loop {
             Effect::CloseStream(stream) => drop(self.streams.remove(&stream)),
             Effect::Reply { reply, answer } => self.reply(reply, answer),
             Effect::Store { operation, then } => {
-                let core = self.inbox.core.clone();
-                let done = move |done| core.tell(Event::Stored { then, done });
+                let (core, clock) = (self.inbox.core.clone(), self.shell.clock);
+                let submitted = self.shell.registrar.submitted(clock.now());
+                let done = move |done| {
+                    submitted.done(clock.now());
+                    core.tell(Event::Stored { then, done });
+                };
                 self.shell.store.submit(operation, Box::new(done));
             }
             Effect::Alloc(call) => {

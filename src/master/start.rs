@@ -15,6 +15,7 @@ use tracing::{debug, info, warn};
 use super::core::{Event, State};
 use super::flags::Flags;
 use super::http::{self, Site, Tools};
+use super::registrar::Registrar;
 use super::run::{self, Core, Shell};
 use super::{allocator, events, metrics};
 use crate::base::build;
@@ -23,7 +24,7 @@ use crate::files::{self, Files};
 use crate::flags;
 use crate::http::route::Routes;
 use crate::logging::{Log, toggle};
-use crate::metrics::{Metrics, Snapshot};
+use crate::metrics::Metrics;
 use crate::process::clock::Clock;
 use crate::process::host::{self, Advertised};
 use crate::process::link::Links;
@@ -89,14 +90,16 @@ pub async fn start(flags: Flags, log: &Log) -> Result<Running, StartError> {
     let info = Arc::new(master_info(&flags, &advertised));
     let clock = Clock::new();
     let (core, inbox) = run::channel();
-    let calls = allocator::start(options, clock, core.clone()).map_err(StartError::Thread)?;
+    let numbers = Metrics::default();
+    let calls = allocator::start(options, clock, core.clone(), &numbers).map_err(StartError::Thread)?;
     let (links, mut exits) = Links::new();
     let pid = Upid::new(MASTER, advertised.address);
     let most = usize::try_from(flags.max_operator_event_stream_subscribers).unwrap_or(usize::MAX);
     let (publisher, hub, happenings) = events::channel(&info.id, most, events::Limits::default());
     events::start(&hub, happenings).map_err(StartError::Thread)?;
     let store = Box::new(Memory::default());
-    let shell = Shell { clock, links, calls, store, events: publisher, pid };
+    let registrar = Registrar::of(&numbers);
+    let shell = Shell { clock, links, calls: calls.clone(), store, registrar, events: publisher, pid };
     let started = clock.now();
     let (state_flags, state_info) = (flags.clone(), MasterInfo::clone(&info));
     let whitelist = flags.whitelist.as_deref().map(read_whitelist).transpose();
@@ -128,10 +131,10 @@ pub async fn start(flags: Flags, log: &Log) -> Result<Running, StartError> {
     processes.add(MASTER, inbox.clone());
     processes.add_family(OBSERVER, inbox.clone());
     processes.add_family(SESSION, inbox);
-    let (files, numbers) = (Files::default(), Metrics::default());
-    let tools = Tools { files, log: log.clone(), metrics: numbers, events: hub };
+    let tools = Tools { files: Files::default(), log: log.clone(), metrics: numbers, events: hub };
     let site = Site::new(core.clone(), flags.clone(), info.clone(), tools.clone());
-    let routes = routes(&site, &core, clock, &tools);
+    metrics::provide(&tools.metrics, metrics::Asked { core: core.clone(), calls, clock, started, flags });
+    let routes = routes(&site, &tools);
     tokio::spawn(server::serve(listener, processes, routes, Limits::default()));
     info!(id = info.id, pid = info.pid, %listening, hostname = info.hostname, "master serves");
     Ok(Running { address: advertised.address, ended, listening })
@@ -169,7 +172,7 @@ fn master_info(flags: &Flags, advertised: &Advertised) -> MasterInfo {
     }
 }
 
-fn routes(site: &Site, core: &Core, clock: Clock, tools: &Tools) -> Routes {
+fn routes(site: &Site, tools: &Tools) -> Routes {
     let Tools { files, log, metrics: numbers, events } = tools;
     let mut routes = Routes::new();
     http::bind(&mut routes, site);
@@ -180,20 +183,6 @@ fn routes(site: &Site, core: &Core, clock: Clock, tools: &Tools) -> Routes {
     }
     files::handlers::bind(&mut routes, files);
     toggle::bind(&mut routes, log);
-    let (core, started) = (core.clone(), clock.now());
-    numbers.ask(move || {
-        let core = core.clone();
-        async move {
-            match core.snapshot().await {
-                Ok(snapshot) => {
-                    let uptime = clock.now().since(started).as_secs_f64();
-                    metrics::values(&snapshot.cluster, uptime, core.queued())
-                }
-                // The process is about to end.
-                Err(_) => Snapshot::new(),
-            }
-        }
-    });
     let events = events.clone();
     numbers.provide(move |snapshot| {
         let followers = events.followers() as f64;

@@ -11,10 +11,12 @@ use tokio::time::timeout;
 
 use super::core::{Answer, Event, Operate, State, StreamId};
 use super::flags::Flags;
+use super::registrar::Registrar;
 use super::run::{self, Core, Shell};
 use super::{allocator, events, streams};
 use crate::http::content::ContentType;
 use crate::http::recordio::Decoder;
+use crate::metrics::Metrics;
 use crate::process::clock::Clock;
 use crate::process::link::Links;
 use crate::proto::json::from_json;
@@ -30,13 +32,15 @@ fn master() -> (Core, tokio::sync::oneshot::Receiver<String>) {
     let flags = Arc::new(Flags::for_tests());
     let clock = Clock::new();
     let (core, inbox) = run::channel();
+    let numbers = Metrics::default();
     let options = allocator::options(&flags).unwrap();
-    let calls = allocator::start(options, clock, core.clone()).unwrap();
+    let calls = allocator::start(options, clock, core.clone(), &numbers).unwrap();
     let (links, _) = Links::new();
     let pid = "master@127.0.0.1:5050".parse().unwrap();
     let (publisher, hub, happenings) = events::channel("m", 10, events::Limits::default());
     events::start(&hub, happenings).unwrap();
-    let shell = Shell { clock, links, calls, store: Box::new(Memory::default()), events: publisher, pid };
+    let (store, registrar) = (Box::new(Memory::default()), Registrar::of(&numbers));
+    let shell = Shell { clock, links, calls, store, registrar, events: publisher, pid };
     let started = clock.now();
     let make = move |registry: &_, now, out: &mut _| {
         State::new(flags, MasterInfo::default(), registry, started, now, out)

@@ -3,13 +3,16 @@
 //! A counter or gauge is an atomic that its owner keeps; a role with many numbers that follow from its state
 //! gives them all at once by a function ([`Metrics::provide`]). Names are Mesos' (`master/tasks_running`).
 //!
-//! Absent on purpose: histories and percentiles (timers come later).
+//! Timers ([`timer::Timer`]) also have percentiles of what lies not long back. Absent on purpose: longer histories.
 //!
 //! Source: 3rdparty/libprocess/src/metrics/metrics.cpp 1.11.
+
+pub mod timer;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
 
 use axum::extract::State;
 use axum::response::Response;
@@ -23,6 +26,8 @@ use crate::http::json;
 use crate::http::query::Query;
 use crate::http::route::{Endpoint, Routes};
 use crate::proto::Metric;
+
+use timer::Timer;
 
 /// A snapshot: every name with its value.
 pub type Snapshot = BTreeMap<String, f64>;
@@ -42,6 +47,7 @@ pub struct Metrics {
 struct Registered {
     counters: BTreeMap<String, Counter>,
     gauges: BTreeMap<String, Gauge>,
+    timers: BTreeMap<String, Timer>,
     providers: Vec<Provider>,
     sources: Vec<Source>,
 }
@@ -91,6 +97,12 @@ impl Metrics {
         shared.gauges.entry(name.to_owned()).or_default().clone()
     }
 
+    /// The timer of that name, which ends in `_ms`, made if it is not there.
+    pub fn timer(&self, name: &str) -> Timer {
+        let mut shared = self.shared.write().unwrap_or_else(PoisonError::into_inner);
+        shared.timers.entry(name.to_owned()).or_default().clone()
+    }
+
     /// Adds a function that puts further values into every snapshot. It must not wait.
     pub fn provide(&self, provider: impl Fn(&mut Snapshot) + Send + Sync + 'static) {
         let mut shared = self.shared.write().unwrap_or_else(PoisonError::into_inner);
@@ -118,6 +130,9 @@ impl Metrics {
         let counters = shared.counters.iter().map(|(name, counter)| (name.clone(), counter.value() as f64));
         let gauges = shared.gauges.iter().map(|(name, gauge)| (name.clone(), gauge.value()));
         let mut snapshot: Snapshot = counters.chain(gauges).collect();
+        for (name, timer) in &shared.timers {
+            timer.show(name, &mut snapshot);
+        }
         for provider in &shared.providers {
             provider(&mut snapshot);
         }
@@ -126,19 +141,25 @@ impl Metrics {
         snapshot
     }
 
-    /// As `snapshot`, with what has to be waited for.
-    pub async fn full_snapshot(&self) -> Snapshot {
+    /// As `snapshot`, with what has to be waited for; what takes longer than `most` is left out.
+    pub async fn full_snapshot(&self, most: Option<Duration>) -> Snapshot {
         let sources = self.shared.read().unwrap_or_else(PoisonError::into_inner).sources.clone();
         let mut snapshot = self.snapshot();
-        for source in sources {
-            snapshot.extend(source().await.into_iter().filter(|(_, value)| value.is_finite()));
+        let asked = sources.iter().map(|source| async move {
+            match most {
+                None => Some(source().await),
+                Some(most) => tokio::time::timeout(most, source()).await.ok(),
+            }
+        });
+        for values in futures::future::join_all(asked).await.into_iter().flatten() {
+            snapshot.extend(values.into_iter().filter(|(_, value)| value.is_finite()));
         }
         snapshot
     }
 
     /// As `full_snapshot`, for the v1 API.
-    pub async fn messages(&self) -> Vec<Metric> {
-        let snapshot = self.full_snapshot().await;
+    pub async fn messages(&self, most: Option<Duration>) -> Vec<Metric> {
+        let snapshot = self.full_snapshot(most).await;
         snapshot.into_iter().map(|(name, value)| Metric { name, value: Some(value) }).collect()
     }
 
@@ -157,7 +178,7 @@ const SNAPSHOT: Endpoint = Endpoint {
         "",
         "Query parameters:",
         "",
-        ">        timeout=VALUE       Accepted for compatibility: nothing is waited for.",
+        ">        timeout=VALUE       Leaves out what is not to be had within this time (e.g., 5secs).",
         ">        jsonp=VALUE         Function to wrap the answer in.",
     ],
     authentication: true,
@@ -166,11 +187,12 @@ const SNAPSHOT: Endpoint = Endpoint {
 
 async fn snapshot(State(metrics): State<Metrics>, uri: Uri) -> Result<Response, HttpError> {
     let query = Query::of(&uri);
-    if let Some(timeout) = query.get("timeout") {
+    let parse = |timeout| {
         let bad = |error| HttpError::bad_request(format!("Invalid timeout '{timeout}': {error}.\n"));
-        duration::parse(timeout).map_err(bad)?;
-    }
-    json::answer(&metrics.full_snapshot().await, query.get("jsonp"))
+        duration::parse(timeout).map_err(bad)
+    };
+    let most = query.get("timeout").map(parse).transpose()?;
+    json::answer(&metrics.full_snapshot(most).await, query.get("jsonp"))
 }
 
 #[cfg(test)]

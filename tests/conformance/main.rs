@@ -11,6 +11,7 @@ mod emulated_agents;
 mod libmesos;
 mod mesos_framework;
 mod mesos_go;
+mod metrics;
 mod old_drivers;
 mod peer;
 mod pymesos;

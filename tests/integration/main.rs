@@ -15,6 +15,7 @@ mod execute;
 mod executors;
 mod flags;
 mod frameworks;
+mod metrics;
 mod operators;
 mod v0_executors;
 mod wire;

@@ -136,6 +136,12 @@ fn ask(kind: Type) -> Option<Ask> {
     })
 }
 
+/// How long GET_METRICS may wait.
+fn most(call: &Call) -> Option<Duration> {
+    let timeout = call.get_metrics.as_ref()?.timeout.as_ref()?;
+    Some(Duration::from_nanos(u64::try_from(timeout.nanoseconds).unwrap_or(0)))
+}
+
 async fn about_the_process(site: &Site, call: Call) -> Result<Reply, HttpError> {
     let tools = &site.inner.tools;
     let of = |kind: response::Type| Reply { r#type: Some(kind as i32), ..Reply::default() };
@@ -152,7 +158,7 @@ async fn about_the_process(site: &Site, call: Call) -> Result<Reply, HttpError> 
             ..of(response::Type::GetFlags)
         },
         Type::GetMetrics => Reply {
-            get_metrics: Some(GetMetrics { metrics: tools.metrics.messages().await }),
+            get_metrics: Some(GetMetrics { metrics: tools.metrics.messages(most(&call)).await }),
             ..of(response::Type::GetMetrics)
         },
         Type::GetLoggingLevel => Reply {

@@ -295,6 +295,14 @@ impl Sorter {
         self.leaf(path).map(|leaf| &self.nodes[leaf.0 as usize].amounts)
     }
 
+    /// The largest share that what is held at this path, or below it, has of any kind, divided by the weight;
+    /// none if turns do not go by it.
+    pub(super) fn dominant_share(&self, path: &str, total: &Total) -> Option<f64> {
+        let node = self.clients.get(path).filter(|_| self.policy == Policy::Drf)?;
+        let node = &self.nodes[*node as usize];
+        Some(Share::dominant(&node.amounts, &total.amounts, &self.excluded, node.weight).to_f64())
+    }
+
     /// Takes over the cluster's total; shares are of it. Cheap when it has not changed.
     pub(super) fn refresh(&mut self, total: &Total) {
         if self.total.version == total.version {

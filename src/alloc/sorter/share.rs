@@ -45,6 +45,13 @@ impl Share {
     }
 }
 
+impl Share {
+    /// For people; comparing is done with the fraction.
+    pub(super) fn to_f64(self) -> f64 {
+        self.part as f64 / self.whole as f64
+    }
+}
+
 impl Ord for Share {
     fn cmp(&self, other: &Share) -> Ordering {
         if self.whole == other.whole {

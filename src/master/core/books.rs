@@ -102,6 +102,7 @@ impl State {
             recovered: registry.admitted.clone().into(),
             frameworks: Default::default(),
             completed_frameworks: Default::default(),
+            traffic: Default::default(),
             offers: Default::default(),
             counters: Counters::default(),
         };

@@ -142,6 +142,7 @@ impl State {
         }
         self.update_info(&id, info, suppressed, out);
         self.connect(&id, connection.clone());
+        self.count_call(&id, call::Type::Subscribe);
         if let Some(framework) = self.framework_mut(&id) {
             if framework.recovered {
                 framework.registered = now;
@@ -159,6 +160,7 @@ impl State {
             let master_info = (*self.cluster.info).clone();
             let message = FrameworkReregisteredMessage { framework_id: id.clone(), master_info };
             self.send(pid, message, out);
+            self.count_event(&id, event::Type::Subscribed);
         } else {
             self.begin_connection(&id, now, out);
         }
@@ -184,6 +186,7 @@ impl State {
             held: Vec::new(),
         }));
         self.insert_framework(framework);
+        self.count_call(&id, call::Type::Subscribe);
         self.begin_connection(&id, now, out);
     }
 
@@ -228,7 +231,7 @@ impl State {
         }
     }
 
-    fn tell_subscribed(&self, id: &FrameworkId, out: &mut Effects) {
+    fn tell_subscribed(&mut self, id: &FrameworkId, out: &mut Effects) {
         let subscribed = event::Subscribed {
             framework_id: id.clone(),
             heartbeat_interval_seconds: Some(HEARTBEAT_SECS as f64),
@@ -248,6 +251,7 @@ impl State {
             return;
         }
         stream_event(&stream, heartbeat_event(), out);
+        self.count_event(&id, event::Type::Heartbeat);
         let timer = Timer::Heartbeat { framework: id, stream };
         out.push(Effect::Wake { at: now + Duration::from_secs(HEARTBEAT_SECS), timer });
     }
@@ -481,7 +485,9 @@ impl State {
         let completed = &mut self.cluster.completed_frameworks;
         completed.push_back(ended);
         while completed.len() > most {
-            completed.pop_front();
+            if let Some(forgotten) = completed.pop_front() {
+                self.cluster.traffic.remove(&forgotten.id);
+            }
         }
     }
 }

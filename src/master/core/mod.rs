@@ -24,6 +24,7 @@ mod tell;
 mod testing;
 #[cfg(test)]
 mod tests;
+pub mod traffic;
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -63,6 +63,7 @@ impl State {
         let offer = Offer { id: id.clone(), framework: framework.clone(), agent, role, resources, made: now };
         let message = self.offer_message(&offer)?;
         self.add_offer(offer);
+        self.count_offers(&framework, 1, |traffic| &mut traffic.offers_sent);
         if let Some(timeout) = self.flags.offer_timeout {
             out.push(Effect::Wake { at: now + timeout, timer: Timer::Offer(id) });
         }
@@ -97,7 +98,10 @@ impl State {
         let refuse = refused_for(decline.filters.as_ref());
         for id in &decline.offer_ids {
             match self.cluster.offers.get(id) {
-                Some(offer) if offer.framework == *framework => self.discard(id, refuse, out),
+                Some(offer) if offer.framework == *framework => {
+                    self.count_offers(framework, 1, |traffic| &mut traffic.offers_declined);
+                    self.discard(id, refuse, out);
+                }
                 _ => tracing::warn!(%framework, offer = %id, "declined offer is no longer valid"),
             }
         }
@@ -111,13 +115,14 @@ impl State {
         }
     }
 
-    pub(super) fn tell_rescinded(&self, offer: &Offer, out: &mut Effects) {
+    pub(super) fn tell_rescinded(&mut self, offer: &Offer, out: &mut Effects) {
         let event = scheduler::Event {
             r#type: Some(event::Type::Rescind as i32),
             rescind: Some(event::Rescind { offer_id: offer.id.clone() }),
             ..Default::default()
         };
         self.tell(&offer.framework, event, out);
+        self.count_offers(&offer.framework, 1, |traffic| &mut traffic.offers_rescinded);
     }
 
     /// Takes an offer back without a word.

@@ -141,8 +141,9 @@ impl State {
     }
 
     /// Tells every scheduler that an agent is lost. Source: `Master::sendSlaveLost`, 1.11.
-    pub(super) fn tell_lost(&self, id: &AgentId, out: &mut Effects) {
-        for (framework, known) in &self.cluster.frameworks {
+    pub(super) fn tell_lost(&mut self, id: &AgentId, out: &mut Effects) {
+        let frameworks = self.cluster.frameworks.clone();
+        for (framework, known) in &frameworks {
             if known.connected {
                 let failure = event::Failure { agent_id: Some(id.clone()), ..Default::default() };
                 self.tell(framework, failure_event(failure), out);

@@ -103,6 +103,7 @@ impl State {
     /// A call of a subscribed scheduler, whose parts are there.
     fn call(&mut self, id: &FrameworkId, kind: Type, call: Call, now: Time, out: &mut Effects) -> Answer {
         tracing::debug!(framework = %id, call = kind.as_str_name(), "processing call");
+        self.count_call(id, kind);
         match kind {
             Type::Teardown => {
                 self.count("messages_unregister_framework");

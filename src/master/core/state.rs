@@ -8,6 +8,7 @@ use bytes::Bytes;
 use imbl::{OrdMap, OrdSet, Vector};
 
 use super::StreamId;
+use super::traffic::Traffic;
 use crate::alloc::Role;
 use crate::base::time::Time;
 use crate::base::upid::Upid;
@@ -36,6 +37,8 @@ pub struct Cluster {
     pub completed_frameworks: Vector<Arc<Framework>>,
     pub offers: OrdMap<OfferId, Arc<Offer>>,
     pub counters: Counters,
+    /// Of frameworks that are there or completed.
+    pub traffic: OrdMap<FrameworkId, Arc<Traffic>>,
 }
 
 impl Cluster {

@@ -135,12 +135,12 @@ impl State {
         }
         let resources = self.cluster.task_on(&agent, framework, id)?.resources.clone();
         self.release(framework, &agent, &resources);
-        self.count_end(state, status);
+        self.count_end(framework, state, status);
         Some((agent, resources))
     }
 
     /// Counts a task that has ended, by its state and by who ended it why.
-    pub(super) fn count_end(&mut self, state: TaskState, status: &TaskStatus) {
+    pub(super) fn count_end(&mut self, framework: &FrameworkId, state: TaskState, status: &TaskStatus) {
         self.count(match state {
             TaskState::TaskFinished => "tasks_finished",
             TaskState::TaskFailed => "tasks_failed",
@@ -157,6 +157,7 @@ impl State {
             | TaskState::TaskUnreachable
             | TaskState::TaskUnknown => return,
         });
+        self.count_ended(framework, state);
         let source = status.source.and_then(|source| Source::try_from(source).ok());
         let reason = status.reason.and_then(|reason| Reason::try_from(reason).ok());
         if let (Some(source), Some(reason)) = (source, reason) {

@@ -30,12 +30,13 @@ impl State {
     }
 
     /// Tells a connected scheduler; a disconnected one hears nothing and reconciles when it is back.
-    pub(super) fn tell(&self, framework: &FrameworkId, event: scheduler::Event, out: &mut Effects) {
+    pub(super) fn tell(&mut self, framework: &FrameworkId, event: scheduler::Event, out: &mut Effects) {
         let Some(framework) = self.cluster.framework(framework) else { return };
         if !framework.connected {
             tracing::debug!(framework = %framework.id, "event dropped, the scheduler is disconnected");
             return;
         }
+        let (id, kind) = (framework.id.clone(), event.r#type());
         match &framework.connection {
             Connection::Http(stream) => stream_event(stream, event, out),
             Connection::Pid(pid) => {
@@ -45,6 +46,7 @@ impl State {
             }
             Connection::None => {}
         }
+        self.count_event(&id, kind);
     }
 
     /// A scheduler event as a v0 driver knows it; `None` for those that it has no message for.
@@ -95,7 +97,7 @@ impl State {
     }
 
     /// An update of the master's own making: nobody acknowledges it.
-    pub(super) fn tell_status(&self, framework: &FrameworkId, status: TaskStatus, out: &mut Effects) {
+    pub(super) fn tell_status(&mut self, framework: &FrameworkId, status: TaskStatus, out: &mut Effects) {
         tracing::info!(
             framework = %framework,
             task = %status.task_id,

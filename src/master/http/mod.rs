@@ -67,7 +67,7 @@ pub struct Tools {
 
 impl Site {
     pub fn new(core: Core, flags: Arc<Flags>, info: Arc<MasterInfo>, tools: Tools) -> Site {
-        let reads = reads::Reads::default();
+        let reads = reads::Reads::new(tools.metrics.counter("master/http_cache_hits"));
         let (calls, parses) = (Semaphore::new(CALLS), Semaphore::new(PARSES));
         Site { inner: Arc::new(Inner { core, flags, info, tools, reads, calls, parses }) }
     }

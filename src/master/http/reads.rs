@@ -20,6 +20,7 @@ use crate::master::core::state::Cluster;
 use crate::master::flags::Flags;
 use crate::master::view::v1::Ask;
 use crate::master::view::{self, Page};
+use crate::metrics::Counter;
 use crate::proto::writer::Encoding;
 use crate::proto::{AgentId, FrameworkId};
 
@@ -88,12 +89,14 @@ pub struct Reads {
     /// Counts requests and snapshots, so that it can be told which came first.
     moment: AtomicU64,
     renderings: Arc<Semaphore>,
+    /// Answers that took no rendering of their own.
+    hits: Counter,
 }
 
-impl Default for Reads {
-    fn default() -> Reads {
+impl Reads {
+    pub fn new(hits: Counter) -> Reads {
         let renderings = Arc::new(Semaphore::new(RENDERINGS));
-        Reads { slots: Mutex::default(), moment: AtomicU64::new(1), renderings }
+        Reads { slots: Mutex::default(), moment: AtomicU64::new(1), renderings, hits }
     }
 }
 
@@ -118,6 +121,7 @@ impl Site {
         let reads = &self.inner.reads;
         let mut last = slot.lock().await;
         if last.taken > came {
+            reads.hits.increment();
             return Ok((last.bytes.clone(), last.published));
         }
         let taken = reads.moment.fetch_add(1, Ordering::AcqRel);
@@ -134,6 +138,8 @@ impl Site {
             };
             let (version, bytes) = crate::files::handlers::blocking(render).await?;
             *last = Rendering { taken, version: Some(version), published, bytes };
+        } else {
+            reads.hits.increment();
         }
         last.taken = taken;
         Ok((last.bytes.clone(), last.published))

@@ -234,6 +234,7 @@ pub(in crate::master) fn cluster() -> Cluster {
         completed_frameworks: Default::default(),
         offers: [(OfferId::from("O0"), Arc::new(offer))].into_iter().collect(),
         counters: Counters::default(),
+        traffic: Default::default(),
     }
 }
 

@@ -81,10 +81,15 @@ async fn start(
     if let Err(error) = fetchable(settings, launch) {
         // Whoever opens the sandbox to see why finds it there, as with a fetch that failed.
         let _ = writeln!(&output.stderr, "Could not fetch: {error}");
+        shared.fetches.failed.increment();
         return Err(error.into());
     }
     if !launch.command.uris.is_empty() {
-        let mut fetcher = fetcher(settings, launch, &output, identity).await.map_err(Failure::Fetcher)?;
+        let started = fetcher(settings, launch, &output, identity).await;
+        let mut fetcher = started.map_err(|error| {
+            shared.fetches.failed.increment();
+            Failure::Fetcher(error)
+        })?;
         let status = tokio::select! {
             status = fetcher.wait() => status.map_err(Failure::Fetcher)?,
             () = requested(destroyed) => {
@@ -95,8 +100,10 @@ async fn start(
         };
         let end = End::from(status);
         if !end.is_success() {
+            shared.fetches.failed.increment();
             return Err(Failure::Fetch { container: launch.container.value.clone(), end });
         }
+        shared.fetches.succeeded.increment();
     }
     if *destroyed.borrow() {
         return Ok(None);

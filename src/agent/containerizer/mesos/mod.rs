@@ -19,6 +19,7 @@ use tokio::sync::{mpsc, watch};
 use tracing::warn;
 
 use super::{Launch, Report};
+use crate::metrics::Counter;
 use crate::posix::tree;
 use crate::proto::{ContainerId, ResourceStatistics, task_status};
 
@@ -44,6 +45,14 @@ struct Shared {
     settings: Settings,
     running: Mutex<HashMap<ContainerId, Running>>,
     reports: mpsc::UnboundedSender<Report>,
+    fetches: Fetches,
+}
+
+/// Containers whose URIs were fetched, or could not be.
+#[derive(Clone, Debug, Default)]
+pub struct Fetches {
+    pub succeeded: Counter,
+    pub failed: Counter,
 }
 
 #[derive(Debug)]
@@ -58,8 +67,13 @@ impl Containerizer {
     /// The reports come through the receiver, in the order of events per container.
     pub fn new(settings: Settings) -> (Containerizer, mpsc::UnboundedReceiver<Report>) {
         let (reports, receiver) = mpsc::unbounded_channel();
-        let shared = Shared { settings, running: Mutex::default(), reports };
+        let shared = Shared { settings, running: Mutex::default(), reports, fetches: Fetches::default() };
         (Containerizer { shared: Arc::new(shared) }, receiver)
+    }
+
+    /// How fetching went so far.
+    pub fn fetches(&self) -> &Fetches {
+        &self.shared.fetches
     }
 
     /// Starts a container; `Launched` or `Failed` follows. Must be called within a tokio runtime.

@@ -51,6 +51,7 @@ impl State {
                 return Answer::Accepted;
             }
         };
+        self.count_offers(id, accept.offer_ids.len() as u64, |traffic| &mut traffic.offers_accepted);
         let mut remaining = Resources::default();
         for offer in &accept.offer_ids {
             if let Some(offer) = self.take_offer(offer) {
@@ -62,6 +63,7 @@ impl State {
         let offer = accept.offer_ids.first().cloned();
         let mut accepted = Accepted { framework: id.clone(), agent, role, remaining, offer };
         for operation in accept.operations {
+            self.count_operation(id, operation.r#type());
             match operation.r#type() {
                 Type::Launch => self.launch(&mut accepted, operation, now, out),
                 Type::LaunchGroup => self.launch_group(&mut accepted, operation, now, out),
@@ -148,14 +150,20 @@ impl State {
     ) {
         for task in tasks {
             let status: TaskStatus = status(&task.task_id, Some(&task.agent_id), state, reason, why, now);
-            self.count_end(state, &status);
+            self.count_end(id, state, &status);
             self.tell_status(id, status, out);
         }
     }
 
     /// An operation that is not done. Only a v1 scheduler hears of it, and only if it gave the operation an id.
     /// Source: `Master::drop(Framework*, Offer::Operation)`, 1.11.
-    fn refuse_operation(&self, id: &FrameworkId, operation: &offer::Operation, why: &str, out: &mut Effects) {
+    fn refuse_operation(
+        &mut self,
+        id: &FrameworkId,
+        operation: &offer::Operation,
+        why: &str,
+        out: &mut Effects,
+    ) {
         let kind = operation.r#type().as_str_name();
         tracing::warn!(framework = %id, operation = kind, why, "dropping operation");
         let Some(framework) = self.cluster.framework(id) else { return };
