@@ -3,10 +3,11 @@
 //! They follow from a snapshot of the agent; nothing is counted here. What is left out, and why, is in
 //! docs/metrics.md. Source: slave/metrics.cpp 1.11.
 
-use super::containerizer::mesos::Fetches;
+use super::containerizer::mesos::{Containerizer, Fetches};
 use super::core::state::{ExecutorPhase, Node, Phase};
 use super::run::Core;
-use super::view;
+use super::view::{self, Usage};
+use crate::metrics::open_metrics::{Kind, Sample};
 use crate::metrics::{Metrics, Snapshot};
 use crate::process::clock::Clock;
 use crate::proto::TaskState;
@@ -34,6 +35,48 @@ pub fn provide(metrics: &Metrics, core: &Core, clock: Clock, fetches: &Fetches) 
             snapshot.insert(name, counter.value() as f64);
         }
     });
+}
+
+/// Has `/metrics` also show what each container uses, and what it may use.
+pub fn provide_containers(metrics: &Metrics, core: &Core, containerizer: &Containerizer) {
+    let (core, containerizer) = (core.clone(), containerizer.clone());
+    metrics.ask_samples(move || {
+        let (core, containerizer) = (core.clone(), containerizer.clone());
+        async move {
+            // The process is about to end.
+            let Ok(node) = core.snapshot().await else { return Vec::new() };
+            let usage = containerizer.usage(view::running(&node)).await.into_iter().collect();
+            containers(&node, &usage)
+        }
+    });
+}
+
+fn containers(node: &Node, usage: &Usage) -> Vec<Sample> {
+    let mut samples = Vec::new();
+    for executor in node.frameworks.values().flat_map(|framework| framework.executors.values()) {
+        let Some(used) = usage.get(&executor.container) else { continue };
+        let held = view::allocated(executor);
+        let labels = vec![
+            ("framework_id", executor.framework.value.clone()),
+            ("executor_id", executor.id.value.clone()),
+            ("container_id", executor.container.value.clone()),
+        ];
+        let mut add = |what: &str, kind: Kind, help: &str, value: Option<f64>| {
+            let Some(value) = value else { return };
+            let (family, help) = (format!("slave_container_{what}"), help.to_owned());
+            samples.push(Sample { family, kind, help, labels: labels.clone(), value });
+        };
+        let (cpu, mem) = (scalar::to_f64(held.cpus()), scalar::to_f64(held.mem()) * f64::from(1 << 20));
+        let rss = used.mem_rss_bytes.map(|bytes| bytes as f64);
+        add("cpus_limit", Kind::Gauge, "Processors it may use", Some(cpu));
+        add("cpus_user_seconds", Kind::Counter, "Processor time in user mode", used.cpus_user_time_secs);
+        add("cpus_system_seconds", Kind::Counter, "Processor time in the kernel", used.cpus_system_time_secs);
+        add("mem_limit_bytes", Kind::Gauge, "Memory it may use", Some(mem));
+        add("mem_rss_bytes", Kind::Gauge, "Memory it has", rss);
+        add("processes", Kind::Gauge, "Processes in it", used.processes.map(f64::from));
+        add("threads", Kind::Gauge, "Threads in it", used.threads.map(f64::from));
+    }
+    samples
 }
 
 /// Everything at once. `uptime` is in seconds, `queued` are the events that wait for the core.

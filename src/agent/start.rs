@@ -130,6 +130,7 @@ pub async fn start(flags: Flags, number: usize, log: &Log) -> Result<Running, St
     let tools = Tools { files, log: log.clone(), metrics: Metrics::default() };
     let site = Site::new(core.clone(), flags.clone(), containerizer.clone(), tools.clone());
     metrics::provide(&tools.metrics, &core, clock, containerizer.fetches());
+    metrics::provide_containers(&tools.metrics, &core, &containerizer);
     let routes = routes(&process, &site, &tools);
     tokio::spawn(server::serve(listener, processes, routes, Limits::default()));
     info!(%pid, %listening, hostname = advertised.hostname, "agent serves");

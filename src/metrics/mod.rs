@@ -1,4 +1,4 @@
-//! Numbers about a role, under names, read by `/metrics/snapshot`.
+//! Numbers about a role, under names, read by `/metrics/snapshot` and, for Prometheus, `/metrics`.
 //!
 //! A counter or gauge is an atomic that its owner keeps; a role with many numbers that follow from its state
 //! gives them all at once by a function ([`Metrics::provide`]). Names are Mesos' (`master/tasks_running`).
@@ -7,6 +7,7 @@
 //!
 //! Source: 3rdparty/libprocess/src/metrics/metrics.cpp 1.11.
 
+pub mod open_metrics;
 pub mod timer;
 
 use std::collections::BTreeMap;
@@ -27,6 +28,7 @@ use crate::http::query::Query;
 use crate::http::route::{Endpoint, Routes};
 use crate::proto::Metric;
 
+use open_metrics::Sample;
 use timer::Timer;
 
 /// A snapshot: every name with its value.
@@ -36,6 +38,9 @@ type Provider = Box<dyn Fn(&mut Snapshot) + Send + Sync>;
 
 /// Gives values that must be asked for, as a master's core is.
 type Source = Arc<dyn Fn() -> BoxFuture<'static, Snapshot> + Send + Sync>;
+
+/// Gives samples for `/metrics` that have no name in a snapshot.
+type Samples = Arc<dyn Fn() -> BoxFuture<'static, Vec<Sample>> + Send + Sync>;
 
 /// All metrics of a process. Cheap to clone; clones share them.
 #[derive(Clone, Default)]
@@ -50,6 +55,7 @@ struct Registered {
     timers: BTreeMap<String, Timer>,
     providers: Vec<Provider>,
     sources: Vec<Source>,
+    samples: Vec<Samples>,
 }
 
 /// Counts up.
@@ -118,6 +124,21 @@ impl Metrics {
         shared.sources.push(Arc::new(move || Box::pin(source())));
     }
 
+    /// Adds a source of samples for `/metrics` alone.
+    pub fn ask_samples<F>(&self, source: impl Fn() -> F + Send + Sync + 'static)
+    where
+        F: Future<Output = Vec<Sample>> + Send + 'static,
+    {
+        let mut shared = self.shared.write().unwrap_or_else(PoisonError::into_inner);
+        shared.samples.push(Arc::new(move || Box::pin(source())));
+    }
+
+    async fn samples(&self) -> Vec<Sample> {
+        let sources = self.shared.read().unwrap_or_else(PoisonError::into_inner).samples.clone();
+        let asked = sources.iter().map(|source| source());
+        futures::future::join_all(asked).await.into_iter().flatten().collect()
+    }
+
     /// Forgets a counter or gauge, as of a framework that is gone.
     pub fn remove(&self, name: &str) {
         let mut shared = self.shared.write().unwrap_or_else(PoisonError::into_inner);
@@ -163,8 +184,9 @@ impl Metrics {
         snapshot.into_iter().map(|(name, value)| Metric { name, value: Some(value) }).collect()
     }
 
-    /// Binds `/metrics/snapshot`.
+    /// Binds `/metrics` and `/metrics/snapshot`.
     pub fn bind(&self, routes: &mut Routes) {
+        routes.add("metrics", &open_metrics::ENDPOINT, any(open_metrics::show).with_state(self.clone()));
         routes.add("metrics", &SNAPSHOT, any(snapshot).with_state(self.clone()));
     }
 }

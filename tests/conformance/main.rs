@@ -13,6 +13,7 @@ mod mesos_framework;
 mod mesos_go;
 mod metrics;
 mod old_drivers;
+mod open_metrics;
 mod peer;
 mod pymesos;
 mod same_answers;
