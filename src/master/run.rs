@@ -78,7 +78,7 @@ impl Input {
 /// The cluster between two events.
 #[derive(Clone, Debug)]
 pub struct Snapshot {
-    /// Equal in two snapshots if nothing happened between them.
+    /// Equal in two snapshots if views show the same of both.
     pub version: u64,
     pub cluster: Arc<Cluster>,
     /// The number of the last happening before it.
@@ -240,10 +240,12 @@ struct Loop {
     inbox: Inbox,
     shell: Shell,
     state: State,
+    /// Counts events, and those of them after which views may show something else.
+    handled: u64,
     version: u64,
     /// Happenings given out so far.
     published: u64,
-    /// The last one handed out, with its version; not kept alive, since sharing it costs the core copies.
+    /// The last one handed out, with how many events came before it; not kept alive, since sharing it costs the core copies.
     snapshot: (u64, Weak<Cluster>),
     replies: HashMap<ReplyId, oneshot::Sender<Answer>>,
     streams: HashMap<StreamId, Outlet>,
@@ -296,6 +298,7 @@ impl Loop {
             inbox,
             shell,
             state,
+            handled: 0,
             version: 0,
             published: 0,
             snapshot: (0, Weak::new()),
@@ -379,9 +382,13 @@ impl Loop {
     }
 
     fn handle(&mut self, event: Event, effects: &mut Effects) {
-        self.version += 1;
+        self.handled += 1;
+        let may_show = event.may_show();
+        self.version += u64::from(may_show);
+        let before = (cfg!(debug_assertions) && !may_show).then(|| self.state.cluster().clone());
         core::handle(&mut self.state, event, self.shell.clock.now(), effects);
         self.check();
+        debug_assert!(before.is_none_or(|before| before.shows_as(self.state.cluster())));
         self.perform(effects);
     }
 
@@ -401,10 +408,10 @@ impl Loop {
         }
         let mut waiting = readers.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         let waiting = waiting.as_mut().map(std::mem::take).unwrap_or_default();
-        let (version, last) = &self.snapshot;
-        let current = last.upgrade().filter(|_| *version == self.version);
+        let (handled, last) = &self.snapshot;
+        let current = last.upgrade().filter(|_| *handled == self.handled);
         let cluster = current.unwrap_or_else(|| Arc::new(self.state.cluster().clone()));
-        self.snapshot = (self.version, Arc::downgrade(&cluster));
+        self.snapshot = (self.handled, Arc::downgrade(&cluster));
         for reader in waiting {
             // One that is gone needs none.
             let (version, published) = (self.version, self.published);

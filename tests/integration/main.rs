@@ -17,5 +17,6 @@ mod flags;
 mod frameworks;
 mod metrics;
 mod operators;
+mod rest;
 mod v0_executors;
 mod wire;

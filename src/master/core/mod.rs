@@ -98,6 +98,25 @@ pub enum Event {
     Timer(Timer),
 }
 
+impl Event {
+    /// Whether what views show may be another after it. Not so: what only passes through, and what is counted.
+    pub fn may_show(&self) -> bool {
+        match self {
+            // Pings and what becomes of them are the watch's; an agent that fell silent goes by `Stored`.
+            Event::Message { to, .. } => !to.starts_with(OBSERVER),
+            Event::Timer(timer) => !timer.is_passing(),
+            Event::Follow { .. } | Event::Unfollow | Event::Whitelist(_) => false,
+            Event::Exited(_)
+            | Event::Subscribe { .. }
+            | Event::Call { .. }
+            | Event::StreamClosed(_)
+            | Event::Operate { .. }
+            | Event::Granted(_)
+            | Event::Stored { .. } => true,
+        }
+    }
+}
+
 /// What an operator asks for over `/teardown` and the like.
 #[derive(Debug)]
 pub enum Operate {
@@ -164,6 +183,12 @@ pub enum Timer {
     Prune,
     /// `--agent_reregister_timeout` after the election: agents of the registry that are not back are unreachable.
     Recovered,
+}
+
+impl Timer {
+    fn is_passing(&self) -> bool {
+        matches!(self, Timer::Allocate | Timer::Ping { .. } | Timer::Heartbeat { .. } | Timer::Prune)
+    }
 }
 
 /// What the shell has to do, in this order.

@@ -50,6 +50,16 @@ impl Cluster {
         self.frameworks.get(id).map(|framework| &**framework)
     }
 
+    /// Whether this is the same cluster, but for what is only counted: no part of it was changed, be it to the same.
+    pub fn shows_as(&self, other: &Cluster) -> bool {
+        self.agents.ptr_eq(&other.agents)
+            && self.frameworks.ptr_eq(&other.frameworks)
+            && self.offers.ptr_eq(&other.offers)
+            && self.unreachable.ptr_eq(&other.unreachable)
+            && self.gone.ptr_eq(&other.gone)
+            && self.recovered.ptr_eq(&other.recovered)
+    }
+
     /// A task that this agent runs, or ran to an end that is not acknowledged.
     pub fn task_on(&self, agent: &AgentId, framework: &FrameworkId, task: &TaskId) -> Option<&Arc<Task>> {
         self.framework(framework)?.tasks.get(task).filter(|task| task.agent == *agent)

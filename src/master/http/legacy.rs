@@ -4,8 +4,8 @@ use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
 use http::Uri;
-use http::header::LOCATION;
-use http::{HeaderValue, StatusCode};
+use http::header::{ETAG, IF_NONE_MATCH, LOCATION};
+use http::{HeaderMap, HeaderValue, StatusCode};
 
 use super::reads::Read;
 use super::{Site, status};
@@ -18,37 +18,62 @@ use crate::master::view::{Order, Page};
 
 type Answer = Result<Response, HttpError>;
 
-pub async fn state(State(site): State<Site>, uri: Uri) -> Answer {
-    site.show(Read::State, &Query::of(&uri)).await
+pub async fn state(State(site): State<Site>, uri: Uri, headers: HeaderMap) -> Answer {
+    site.show(Read::State, &Query::of(&uri), &headers).await
 }
 
-pub async fn summary(State(site): State<Site>, uri: Uri) -> Answer {
-    site.show(Read::Summary, &Query::of(&uri)).await
+pub async fn summary(State(site): State<Site>, uri: Uri, headers: HeaderMap) -> Answer {
+    site.show(Read::Summary, &Query::of(&uri), &headers).await
 }
 
-pub async fn slaves(State(site): State<Site>, uri: Uri) -> Answer {
+pub async fn slaves(State(site): State<Site>, uri: Uri, headers: HeaderMap) -> Answer {
     let query = Query::of(&uri);
-    site.show(Read::Agents(query.get("slave_id").map(Into::into)), &query).await
+    site.show(Read::Agents(query.get("slave_id").map(Into::into)), &query, &headers).await
 }
 
-pub async fn frameworks(State(site): State<Site>, uri: Uri) -> Answer {
+pub async fn frameworks(State(site): State<Site>, uri: Uri, headers: HeaderMap) -> Answer {
     let query = Query::of(&uri);
-    site.show(Read::Frameworks(query.get("framework_id").map(Into::into)), &query).await
+    site.show(Read::Frameworks(query.get("framework_id").map(Into::into)), &query, &headers).await
 }
 
-pub async fn tasks(State(site): State<Site>, uri: Uri) -> Answer {
+pub async fn tasks(State(site): State<Site>, uri: Uri, headers: HeaderMap) -> Answer {
     let query = Query::of(&uri);
-    site.show(Read::Tasks(page(&query)?), &query).await
+    site.show(Read::Tasks(page(&query)?), &query, &headers).await
 }
 
-pub async fn roles(State(site): State<Site>, uri: Uri) -> Answer {
-    site.show(Read::Roles, &Query::of(&uri)).await
+pub async fn roles(State(site): State<Site>, uri: Uri, headers: HeaderMap) -> Answer {
+    site.show(Read::Roles, &Query::of(&uri), &headers).await
 }
 
 impl Site {
-    async fn show(&self, read: Read, query: &Query) -> Answer {
-        json::text_answer(self.read(read).await?, query.get("jsonp"))
+    /// Answers with what the cluster shows, and with a tag of it: who has that already, and says so, is told that
+    /// nothing changed (304), before anything is written.
+    async fn show(&self, read: Read, query: &Query, headers: &HeaderMap) -> Answer {
+        if headers.contains_key(IF_NONE_MATCH) {
+            let tag = self.tag(self.version().await?);
+            if is_known(headers, &tag) {
+                return Ok((StatusCode::NOT_MODIFIED, [(ETAG, tag)]).into_response());
+            }
+        }
+        let answer = self.read_answer(read).await?;
+        let mut response = json::text_answer(answer.bytes, query.get("jsonp"))?;
+        if let Ok(tag) = HeaderValue::from_str(&self.tag(answer.version)) {
+            response.headers_mut().insert(ETAG, tag);
+        }
+        Ok(response)
     }
+
+    /// Weak, as an answer is the same compressed or not.
+    fn tag(&self, version: u64) -> String {
+        format!("W/\"{}-{version}\"", self.inner.info.id)
+    }
+}
+
+/// Whether the client says that it has what has this tag. `*`, any at all, is for those who write.
+fn is_known(headers: &HeaderMap, tag: &str) -> bool {
+    let strong = |tag: &str| tag.trim().trim_start_matches("W/").to_owned();
+    let values = headers.get_all(IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
+    values.flat_map(|value| value.split(',')).any(|known| strong(known) == strong(tag))
 }
 
 fn page(query: &Query) -> Result<Page, HttpError> {

@@ -82,6 +82,20 @@ struct Rendering {
     bytes: Bytes,
 }
 
+/// What a request gets.
+pub(super) struct Answer {
+    pub version: u64,
+    pub published: u64,
+    pub bytes: Bytes,
+}
+
+impl Rendering {
+    fn answer(&self) -> Answer {
+        let version = self.version.unwrap_or_default();
+        Answer { version, published: self.published, bytes: self.bytes.clone() }
+    }
+}
+
 type Slot = Arc<tokio::sync::Mutex<Rendering>>;
 
 pub struct Reads {
@@ -103,26 +117,36 @@ impl Reads {
 impl Site {
     /// The answer as it is now.
     pub(super) async fn read(&self, read: Read) -> Result<Bytes, HttpError> {
-        Ok(self.read_and_place(read).await?.0)
+        Ok(self.read_answer(read).await?.bytes)
     }
 
     /// The answer, and the number of the last happening that it shows.
     pub(super) async fn read_and_place(&self, read: Read) -> Result<(Bytes, u64), HttpError> {
+        let answer = self.read_answer(read).await?;
+        Ok((answer.bytes, answer.published))
+    }
+
+    /// The version of the cluster as it is now; that of an answer read from it is no older.
+    pub(super) async fn version(&self) -> Result<u64, HttpError> {
+        Ok(self.inner.core.snapshot().await.map_err(ended)?.version)
+    }
+
+    pub(super) async fn read_answer(&self, read: Read) -> Result<Answer, HttpError> {
         let reads = &self.inner.reads;
         let came = reads.moment.fetch_add(1, Ordering::AcqRel);
         let slot = reads.slot(&read);
-        let bytes = self.rendered(&read, &slot, came).await;
+        let answer = self.rendered(&read, &slot, came).await;
         drop(slot);
         reads.tidy(&read);
-        bytes
+        answer
     }
 
-    async fn rendered(&self, read: &Read, slot: &Slot, came: u64) -> Result<(Bytes, u64), HttpError> {
+    async fn rendered(&self, read: &Read, slot: &Slot, came: u64) -> Result<Answer, HttpError> {
         let reads = &self.inner.reads;
         let mut last = slot.lock().await;
         if last.taken > came {
             reads.hits.increment();
-            return Ok((last.bytes.clone(), last.published));
+            return Ok(last.answer());
         }
         let taken = reads.moment.fetch_add(1, Ordering::AcqRel);
         let snapshot = self.inner.core.snapshot().await.map_err(ended)?;
@@ -142,7 +166,7 @@ impl Site {
             reads.hits.increment();
         }
         last.taken = taken;
-        Ok((last.bytes.clone(), last.published))
+        Ok(last.answer())
     }
 }
 
