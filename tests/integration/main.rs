@@ -15,6 +15,7 @@ mod execute;
 mod executors;
 mod flags;
 mod frameworks;
+mod help;
 mod metrics;
 mod operators;
 mod rest;

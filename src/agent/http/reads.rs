@@ -5,7 +5,7 @@ use axum::response::Response;
 use http::{StatusCode, Uri};
 
 use super::{Site, ended};
-use crate::agent::core::state::Node;
+use crate::agent::core::state::{Node, Phase};
 use crate::agent::view::{self, Usage};
 use crate::flags::json::flags as flags_json;
 use crate::http::error::HttpError;
@@ -24,6 +24,32 @@ pub async fn state(State(site): State<Site>, uri: Uri) -> Answer {
 
 pub async fn flags(State(site): State<Site>, uri: Uri) -> Answer {
     json::answer(&flags_json(&site.inner.flags.values), Query::of(&uri).get("jsonp"))
+}
+
+/// The numbers as Mesos 0.15 had them, out of those of today. Source: `Slave::Http::stats`, slave/http.cpp 0.15, where
+/// `registered` is text and `staged_tasks` counts all that there were.
+pub async fn stats(State(site): State<Site>, uri: Uri) -> Answer {
+    let numbers = site.inner.tools.metrics.full_snapshot(None).await;
+    let node = site.node().await?;
+    let mut stats = serde_json::Map::new();
+    let mut set = |name: &str, value: serde_json::Value| stats.insert(name.to_owned(), value);
+    for (old, name) in [
+        ("uptime", "uptime_secs"),
+        ("total_frameworks", "frameworks_active"),
+        ("finished_tasks", "tasks_finished"),
+        ("killed_tasks", "tasks_killed"),
+        ("failed_tasks", "tasks_failed"),
+        ("lost_tasks", "tasks_lost"),
+        ("valid_status_updates", "valid_status_updates"),
+        ("invalid_status_updates", "invalid_status_updates"),
+        ("recovery_errors", "recovery_errors"),
+    ] {
+        set(old, numbers.get(&format!("slave/{name}")).copied().into());
+    }
+    set("staged_tasks", node.counters.staged_tasks.into());
+    set("started_tasks", node.counters.started_tasks.into());
+    set("registered", if node.phase == Phase::Running { "1" } else { "0" }.into());
+    json::answer(&stats, Query::of(&uri).get("jsonp"))
 }
 
 /// 200 as long as the process serves at all.

@@ -3,6 +3,7 @@
 use axum::routing::any;
 
 use super::{Site, executor, operator, reads};
+use crate::http::error::HttpError;
 use crate::http::route::{Endpoint, Routes};
 
 const READ: Endpoint = Endpoint { json: true, authentication: true, ..Endpoint::DEFAULT };
@@ -67,6 +68,31 @@ const EXECUTOR: Endpoint = Endpoint {
     ..Endpoint::DEFAULT
 };
 
+const STATS: Endpoint = Endpoint {
+    path: "/stats.json",
+    methods: &["GET"],
+    tldr: "Numbers of the agent, as Mesos 0.15 had them.",
+    description: &["/metrics/snapshot took its place and shows far more."],
+    authentication: true,
+    ..Endpoint::DEFAULT
+};
+
+const RESOURCE_PROVIDER: Endpoint = Endpoint {
+    path: "/api/v1/resource_provider",
+    methods: &["POST"],
+    tldr: "Endpoint for the local resource provider HTTP API.",
+    description: &["Not there yet: answers 501 Not Implemented, and why."],
+    ..Endpoint::DEFAULT
+};
+
+const DEBUG: Endpoint = Endpoint {
+    path: "/containerizer/debug",
+    methods: &["GET"],
+    tldr: "Retrieve debugging information of the containerizer.",
+    description: &["Not there yet: answers 501 Not Implemented, and why."],
+    ..Endpoint::DEFAULT
+};
+
 /// Binds every row below the agent's process, `slave(1)` for the first.
 pub fn bind(routes: &mut Routes, process: &str, site: &Site) {
     routes.add(process, &STATE, any(reads::state).with_state(site.clone()));
@@ -75,5 +101,11 @@ pub fn bind(routes: &mut Routes, process: &str, site: &Site) {
     routes.add(process, &CONTAINERS, any(reads::containers).with_state(site.clone()));
     routes.add(process, &STATISTICS, any(reads::statistics).with_state(site.clone()));
     routes.add(process, &OPERATOR, any(operator::operator).with_state(site.clone()));
+    routes.add(process, &STATS, any(reads::stats).with_state(site.clone()));
+    for (endpoint, why) in [(&RESOURCE_PROVIDER, "resource providers are"), (&DEBUG, "what it shows is")] {
+        let name = endpoint.path;
+        let refusal = HttpError::not_implemented(format!("{name} is not here: {why} still to come"));
+        routes.add(process, endpoint, any(async move || refusal));
+    }
     routes.add(process, &EXECUTOR, any(executor::executor).with_state(site.clone()));
 }

@@ -5,12 +5,14 @@
 //!
 //! Absent on purpose: what an answer says (`view`, `core`), and sockets (`process::server`).
 
+mod absent;
 mod events;
 mod legacy;
 mod operator;
 mod reads;
 mod routes;
 mod scheduler;
+mod stats;
 
 use std::path::Path;
 use std::sync::Arc;

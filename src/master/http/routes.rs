@@ -2,7 +2,7 @@
 
 use axum::routing::any;
 
-use super::{Site, events, legacy, operator, scheduler};
+use super::{Site, absent, events, legacy, operator, scheduler, stats};
 use crate::http::route::{Endpoint, Routes};
 use crate::webui;
 
@@ -192,5 +192,7 @@ pub fn bind(routes: &mut Routes, site: &Site) {
     routes.add(MASTER, &EVENTS, any(events::events).with_state(site.clone()));
     routes.add(MASTER, &OPERATOR, any(operator::operator).with_state(site.clone()));
     routes.add(MASTER, &SCHEDULER, any(scheduler::scheduler).with_state(site.clone()));
+    routes.add(MASTER, &stats::STATS, any(stats::stats).with_state(site.clone()));
+    absent::bind(routes);
     webui::bind(routes, MASTER, site.webui_dir());
 }
