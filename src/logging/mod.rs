@@ -4,8 +4,8 @@
 //! ([`Log::set_verbosity`], `/logging/toggle`): 0 shows what is worth an operator's while, 1 and 2 add `debug`
 //! lines, 3 and more `trace` lines.
 //!
-//! Absent on purpose: rotation (glog has none by default either) and buffering (`--logbufsecs`): every line
-//! is written at once.
+//! Lines are written by a thread of their own (`writer.rs`), at once but for some milliseconds. Absent on
+//! purpose: rotation (glog has none by default either) and more buffering (`--logbufsecs`).
 //!
 //! Source: src/logging/logging.cpp and glog.
 
@@ -14,11 +14,12 @@
 mod file;
 mod line;
 pub mod toggle;
+mod writer;
 
-use std::io::{self, Write as _};
+use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 
 use tracing::level_filters::LevelFilter;
 use tracing::subscriber::Interest;
@@ -28,6 +29,7 @@ use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
 use crate::flags::common::{Level, Logging};
 use file::LogFiles;
 use line::Severity;
+use writer::{Sinks, Writer};
 
 /// Why logging could not begin.
 #[derive(Debug, thiserror::Error)]
@@ -36,6 +38,8 @@ pub enum LogError {
     Directory { path: PathBuf, source: io::Error },
     #[error("creating a log file in {path}")]
     File { path: PathBuf, source: io::Error },
+    #[error("starting the thread that writes the log")]
+    Thread(#[source] io::Error),
     #[error("logging has begun already")]
     Twice,
 }
@@ -52,8 +56,7 @@ struct Shared {
     verbosity: AtomicU32,
     /// Counts changes of it, so that an earlier way back does not undo a later one.
     changes: AtomicU64,
-    stderr: bool,
-    files: Option<Mutex<LogFiles>>,
+    writer: Writer,
     /// What `/master/log` shows.
     shown: Option<PathBuf>,
 }
@@ -67,13 +70,13 @@ pub fn init(program: &str, flags: &Logging) -> Result<Log, LogError> {
     };
     let files = flags.log_dir.as_deref().map(|dir| start_files(dir, program, least)).transpose()?;
     let link = flags.log_dir.as_deref().map(|dir| dir.join(format!("{program}.{}", least.name())));
+    let writer = Writer::start(Sinks { stderr: !flags.quiet, files, least }).map_err(LogError::Thread)?;
     let log = Log {
         shared: Arc::new(Shared {
             least,
             verbosity: AtomicU32::new(0),
             changes: AtomicU64::new(0),
-            stderr: !flags.quiet,
-            files: files.map(Mutex::new),
+            writer,
             shown: flags.external_log_file.clone().or(link),
         }),
     };
@@ -132,16 +135,6 @@ impl Log {
             (3.., _) => LevelFilter::TRACE,
         }
     }
-
-    /// A log that cannot be written is no reason to stop: there is nowhere to say so.
-    fn write(&self, severity: Severity, line: &[u8]) {
-        if self.shared.stderr {
-            let _ = io::stderr().write_all(line);
-        }
-        if let Some(files) = &self.shared.files {
-            files.lock().unwrap_or_else(PoisonError::into_inner).write(severity, self.shared.least, line);
-        }
-    }
 }
 
 /// Takes what is logged by `tracing`.
@@ -164,6 +157,6 @@ impl<S: Subscriber> Layer<S> for GlogLayer {
 
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
         let severity = Severity::of(*event.metadata().level());
-        self.log.write(severity, line::format(severity, event).as_bytes());
+        self.log.shared.writer.push(severity, line::format(severity, event).as_bytes());
     }
 }

@@ -4,6 +4,7 @@
 
 pub mod allocator;
 pub mod core;
+mod engine;
 pub mod events;
 pub mod flags;
 pub mod http;

@@ -38,7 +38,7 @@ pub enum Value {
 pub struct Details {
     /// Bottom first: each refines the one before.
     pub reservations: Vec<ReservationInfo>,
-    pub disk: Option<DiskInfo>,
+    pub disk: Option<Box<DiskInfo>>,
     pub revocable: Option<RevocableInfo>,
     pub shared: Option<SharedInfo>,
     pub provider: Option<ResourceProviderId>,
@@ -268,7 +268,7 @@ impl Entry {
     }
 
     pub fn disk(&self) -> Option<&DiskInfo> {
-        self.details.as_ref()?.disk.as_ref()
+        self.details.as_ref()?.disk.as_deref()
     }
 
     pub fn is_persistent_volume(&self) -> bool {

@@ -38,6 +38,8 @@ fn types(compiler: &protox::Compiler, out: &Path) -> Result<(), Box<dyn std::err
         .out_dir(out)
         .btree_map(["."])
         .bytes(["."])
+        // Large and rare: inline it would make every resource, and all that holds some, four times as large.
+        .boxed(".mesos.Resource.disk")
         .type_attribute(".mesos.AgentID", "#[derive(PartialOrd, Ord)]")
         .type_attribute(".mesos.FrameworkID", "#[derive(PartialOrd, Ord)]")
         .type_attribute(".mesos.ExecutorID", "#[derive(PartialOrd, Ord)]")

@@ -1,0 +1,192 @@
+//! Writes lines in a thread of its own, many in one go: who logs in the middle of a decision never waits for a
+//! disk or a slow terminal.
+//!
+//! Lines are written within [`GATHER`]; ERROR lines, and all before them, before `push` comes back; all of them
+//! before the process ends, unless a signal ends it. While nothing can be written [`MOST`] bytes wait, and what
+//! comes then is counted and lost.
+
+use std::io::{self, Write as _};
+use std::mem;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use super::file::LogFiles;
+use super::line::Severity;
+
+/// How long lines gather, so that a busy process writes a hundred times a second and not for every line.
+const GATHER: Duration = Duration::from_millis(10);
+
+/// Bytes that may wait.
+const MOST: usize = 16 << 20;
+
+/// The longest that the end of the process waits for a log that cannot be written.
+const LAST: Duration = Duration::from_secs(2);
+
+/// Where lines go.
+pub struct Sinks {
+    pub stderr: bool,
+    pub files: Option<LogFiles>,
+    pub least: Severity,
+}
+
+#[derive(Default)]
+struct Waiting {
+    text: Vec<u8>,
+    /// Where each line ends in `text`.
+    lines: Vec<(Severity, usize)>,
+    lost: u64,
+    /// Lines that were taken and are not written yet.
+    writing: bool,
+    urgent: bool,
+}
+
+#[derive(Default)]
+struct Shared {
+    waiting: Mutex<Waiting>,
+    /// Something waits.
+    wake: Condvar,
+    /// Nothing waits any more.
+    done: Condvar,
+}
+
+/// Takes lines. Cheap to clone.
+#[derive(Clone)]
+pub struct Writer {
+    shared: Arc<Shared>,
+}
+
+/// What is flushed when the process ends.
+static LATEST: OnceLock<Writer> = OnceLock::new();
+
+extern "C" fn at_exit() {
+    if let Some(writer) = LATEST.get() {
+        writer.flush(LAST);
+    }
+}
+
+impl Writer {
+    pub fn start(mut sinks: Sinks) -> io::Result<Writer> {
+        let writer = Writer { shared: Arc::default() };
+        let shared = writer.shared.clone();
+        thread::Builder::new().name("log".to_owned()).spawn(move || {
+            loop {
+                shared.gather();
+                let (text, lines, lost) = shared.take();
+                sinks.write(&text, &lines, lost);
+                shared.written();
+            }
+        })?;
+        if LATEST.set(writer.clone()).is_ok() {
+            // SAFETY: the handler only takes locks that the writing thread gives back, and not for ever.
+            unsafe { libc::atexit(at_exit) };
+        }
+        Ok(writer)
+    }
+
+    pub fn push(&self, severity: Severity, line: &[u8]) {
+        let mut waiting = self.shared.lock();
+        if waiting.text.len() + line.len() > MOST {
+            waiting.lost += 1;
+            return;
+        }
+        let first = waiting.lines.is_empty();
+        waiting.text.extend_from_slice(line);
+        let end = waiting.text.len();
+        waiting.lines.push((severity, end));
+        drop(waiting);
+        if first {
+            self.shared.wake.notify_one();
+        }
+        if severity == Severity::Error {
+            self.flush(LAST);
+        }
+    }
+
+    /// Waits until everything pushed so far is written, but not longer than this.
+    pub fn flush(&self, longest: Duration) {
+        let mut waiting = self.shared.lock();
+        waiting.urgent = true;
+        self.shared.wake.notify_one();
+        let busy = |waiting: &mut Waiting| !waiting.lines.is_empty() || waiting.writing;
+        // Too late is as good as done: there is nowhere to say so.
+        drop(self.shared.done.wait_timeout_while(waiting, longest, busy));
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits for the first line, and then a little for more.
+    fn gather(&self) {
+        let waiting = self.lock();
+        let waiting = self.wake.wait_while(waiting, |waiting| waiting.lines.is_empty());
+        let waiting = waiting.unwrap_or_else(PoisonError::into_inner);
+        drop(self.wake.wait_timeout_while(waiting, GATHER, |waiting| !waiting.urgent));
+    }
+
+    fn take(&self) -> (Vec<u8>, Vec<(Severity, usize)>, u64) {
+        let mut waiting = self.lock();
+        waiting.writing = true;
+        waiting.urgent = false;
+        let lost = mem::take(&mut waiting.lost);
+        (mem::take(&mut waiting.text), mem::take(&mut waiting.lines), lost)
+    }
+
+    fn written(&self) {
+        let mut waiting = self.lock();
+        waiting.writing = false;
+        if waiting.lines.is_empty() {
+            self.done.notify_all();
+        }
+    }
+}
+
+impl Sinks {
+    /// A log that cannot be written is no reason to stop: there is nowhere to say so.
+    fn write(&mut self, text: &[u8], lines: &[(Severity, usize)], lost: u64) {
+        if self.stderr {
+            let mut stderr = io::stderr().lock();
+            let _ = stderr.write_all(text);
+            if lost > 0 {
+                let _ = writeln!(stderr, "{lost} lines of the log were lost");
+            }
+        }
+        let Some(files) = &mut self.files else { return };
+        let mut start = 0;
+        // Runs of one severity go out together.
+        for run in lines.chunk_by(|one, next| one.0 == next.0) {
+            let Some((severity, end)) = run.last().copied() else { continue };
+            files.write(severity, self.least, &text[start..end]);
+            start = end;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_arrive_in_order_and_errors_at_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let files = Some(LogFiles::new(dir.path(), "mesos-test"));
+        let writer = Writer::start(Sinks { stderr: false, files, least: Severity::Info }).unwrap();
+        for number in 0..1000 {
+            writer.push(Severity::Info, format!("line {number}\n").as_bytes());
+        }
+        writer.push(Severity::Error, b"bad\n");
+        let text = |name: &str| std::fs::read_to_string(dir.path().join(name)).unwrap();
+        let info = text("mesos-test.INFO");
+        let said: Vec<&str> = info.lines().skip(3).collect();
+        let expected: Vec<String> =
+            (0..1000).map(|number| format!("line {number}")).chain(["bad".to_owned()]).collect();
+        assert_eq!(said, expected);
+        assert!(text("mesos-test.ERROR").ends_with("bad\n"));
+        writer.push(Severity::Info, b"last\n");
+        writer.flush(LAST);
+        assert!(text("mesos-test.INFO").ends_with("last\n"));
+    }
+}

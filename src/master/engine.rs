@@ -1,0 +1,267 @@
+//! The core and what performs its effects: one value, turned by whoever has something for it (`run.rs`).
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap};
+use std::sync::{Arc, Weak};
+
+use tokio::sync::oneshot;
+use tracing::{debug, warn};
+
+use super::allocator::Calls;
+use super::core::state::Cluster;
+use super::core::{self, Answer, Effect, Effects, Event, ReplyId, State, StreamId, Timer};
+use super::events::Publisher;
+use super::registrar::Registrar;
+use super::run::{Core, Input, Snapshot};
+use super::streams::Outlet;
+use crate::alloc::Call;
+use crate::base::time::Time;
+use crate::base::upid::Upid;
+use crate::process::clock::Clock;
+use crate::process::link::Links;
+use crate::registry::store::Store;
+
+/// What effects are performed with.
+pub struct Shell {
+    pub clock: Clock,
+    pub links: Links,
+    pub calls: Calls,
+    pub store: Box<dyn Store>,
+    pub registrar: Registrar,
+    pub events: Publisher,
+    /// `master@ip:port` as others know it.
+    pub pid: Upid,
+}
+
+pub struct Engine {
+    core: Core,
+    shell: Shell,
+    state: State,
+    effects: Effects,
+    /// Counts events, and those of them after which views may show something else.
+    handled: u64,
+    version: u64,
+    /// Happenings given out so far.
+    published: u64,
+    /// The last one handed out, with how many events came before it; not kept alive, since sharing it costs the
+    /// core copies.
+    snapshot: (u64, Weak<Cluster>),
+    replies: HashMap<ReplyId, oneshot::Sender<Answer>>,
+    streams: HashMap<StreamId, Outlet>,
+    /// SUBSCRIBEs without an answer yet.
+    subscribing: HashMap<ReplyId, StreamId>,
+    timers: BinaryHeap<Reverse<Wake>>,
+    armed: u64,
+    /// For the allocator, in one go at the end of a turn: each waking of its thread costs more than a call.
+    calls: Vec<Call>,
+    exit: Option<String>,
+}
+
+/// A timer, the earliest first; of equal times the one set first.
+struct Wake {
+    at: Time,
+    order: u64,
+    timer: Timer,
+}
+
+impl PartialEq for Wake {
+    fn eq(&self, other: &Wake) -> bool {
+        (self.at, self.order) == (other.at, other.order)
+    }
+}
+
+impl Eq for Wake {}
+
+impl PartialOrd for Wake {
+    fn partial_cmp(&self, other: &Wake) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Wake {
+    fn cmp(&self, other: &Wake) -> std::cmp::Ordering {
+        (self.at, self.order).cmp(&(other.at, other.order))
+    }
+}
+
+impl Engine {
+    pub fn new(
+        core: Core,
+        mut shell: Shell,
+        make: impl FnOnce(&crate::registry::Registry, Time, &mut Effects) -> State,
+    ) -> Engine {
+        let begun = shell.clock.now();
+        let registry = shell.store.load();
+        shell.registrar.fetched(shell.clock.now().since(begun));
+        let mut effects = Effects::new();
+        let state = make(&registry, shell.clock.now(), &mut effects);
+        let mut this = Engine {
+            core,
+            shell,
+            state,
+            effects,
+            handled: 0,
+            version: 0,
+            published: 0,
+            snapshot: (0, Weak::new()),
+            replies: HashMap::new(),
+            streams: HashMap::new(),
+            subscribing: HashMap::new(),
+            timers: BinaryHeap::new(),
+            armed: 0,
+            calls: Vec::new(),
+            exit: None,
+        };
+        this.perform();
+        this
+    }
+
+    /// When the next timer is due.
+    pub fn next_wake(&self) -> Option<Time> {
+        self.timers.peek().map(|Reverse(wake)| wake.at)
+    }
+
+    pub fn now(&self) -> Time {
+        self.shell.clock.now()
+    }
+
+    pub fn wake_due(&mut self) {
+        let now = self.shell.clock.now();
+        // What these arm anew is for later, even if it is due: events have their turn in between.
+        let mut due = Vec::new();
+        while self.timers.peek().is_some_and(|Reverse(wake)| wake.at <= now) {
+            due.extend(self.timers.pop().map(|Reverse(wake)| wake.timer));
+        }
+        for timer in due {
+            self.handle(Event::Timer(timer));
+        }
+    }
+
+    pub fn take(&mut self, input: Input) {
+        match input {
+            Input::Event(event, charge) => {
+                if let Event::StreamClosed(stream) = &event {
+                    self.streams.remove(stream);
+                }
+                self.handle(event);
+                drop(charge);
+            }
+            Input::Ask { event, reply, answer, stream } => {
+                self.replies.insert(reply, answer);
+                if let Some((id, outlet)) = stream {
+                    self.subscribing.insert(reply, id.clone());
+                    self.streams.insert(id, outlet);
+                }
+                self.handle(event);
+            }
+            Input::Stop(why) => self.exit = Some(why),
+        }
+    }
+
+    /// The end of a turn; gives why there must not be another, if so.
+    pub fn rest(&mut self) -> Option<String> {
+        for call in self.calls.drain(..) {
+            if self.shell.calls.send(call).is_err() {
+                self.exit.get_or_insert_with(|| "the allocator has ended".to_owned());
+            }
+        }
+        self.exit.take()
+    }
+
+    fn handle(&mut self, event: Event) {
+        self.handled += 1;
+        let may_show = event.may_show();
+        self.version += u64::from(may_show);
+        let before = (cfg!(debug_assertions) && !may_show).then(|| self.state.cluster().clone());
+        core::handle(&mut self.state, event, self.shell.clock.now(), &mut self.effects);
+        self.check();
+        debug_assert!(before.is_none_or(|before| before.shows_as(self.state.cluster())));
+        self.perform();
+    }
+
+    /// In debug builds, while it is cheap. Simulation checks clusters of any size.
+    fn check(&self) {
+        const CHEAP: usize = 20;
+        if cfg!(debug_assertions) && self.state.cluster().agents.len() <= CHEAP {
+            let checked = core::check(&self.state);
+            assert!(checked.is_ok(), "the core contradicts itself: {checked:?}");
+        }
+    }
+
+    /// The cluster as it is now; the same value as long as nothing happens and somebody keeps it.
+    pub fn snapshot(&mut self) -> Snapshot {
+        let (handled, last) = &self.snapshot;
+        let current = last.upgrade().filter(|_| *handled == self.handled);
+        let cluster = current.unwrap_or_else(|| Arc::new(self.state.cluster().clone()));
+        self.snapshot = (self.handled, Arc::downgrade(&cluster));
+        Snapshot { version: self.version, cluster, published: self.published }
+    }
+
+    fn perform(&mut self) {
+        let mut effects = std::mem::take(&mut self.effects);
+        for effect in effects.drain(..) {
+            self.perform_one(effect);
+        }
+        self.effects = effects;
+    }
+
+    fn perform_one(&mut self, effect: Effect) {
+        match effect {
+            Effect::Send { from, to, message } => {
+                let from = Upid { id: from, address: self.shell.pid.address };
+                self.shell.links.send(&from, &to, message.name(), message.encode().into());
+            }
+            Effect::Link(address) => self.shell.links.link(address),
+            Effect::Stream { stream, event } => self.stream(stream, event),
+            // What was pushed before still reaches the client.
+            Effect::CloseStream(stream) => drop(self.streams.remove(&stream)),
+            Effect::Reply { reply, answer } => self.reply(reply, answer),
+            Effect::Store { operation, then } => {
+                let (core, clock) = (self.core.clone(), self.shell.clock);
+                let submitted = self.shell.registrar.submitted(clock.now());
+                let done = move |done| {
+                    submitted.done(clock.now());
+                    core.tell(Event::Stored { then, done });
+                };
+                self.shell.store.submit(operation, Box::new(done));
+            }
+            Effect::Alloc(call) => self.calls.push(call),
+            Effect::Publish(happening) => {
+                self.published += 1;
+                self.shell.events.publish(self.published, happening);
+            }
+            Effect::Wake { at, timer } => {
+                self.armed += 1;
+                self.timers.push(Reverse(Wake { at, order: self.armed, timer }));
+            }
+            Effect::Exit(why) => {
+                self.exit.get_or_insert(why);
+            }
+        }
+    }
+
+    fn stream(&mut self, stream: StreamId, event: Box<crate::proto::scheduler::Event>) {
+        let Some(outlet) = self.streams.get(&stream) else {
+            debug!(%stream, "event for a stream that is gone");
+            return;
+        };
+        if outlet.push(event).is_err() {
+            warn!(%stream, "the client of a stream does not keep up or is gone");
+            self.streams.remove(&stream);
+            self.core.tell(Event::StreamClosed(stream));
+        }
+    }
+
+    fn reply(&mut self, reply: ReplyId, answer: Answer) {
+        if let Some(stream) = self.subscribing.remove(&reply)
+            && answer != Answer::Subscribed
+        {
+            self.streams.remove(&stream);
+        }
+        match self.replies.remove(&reply) {
+            // Its client may be gone.
+            Some(sender) => drop(sender.send(answer)),
+            None => debug!(?reply, "answer to a request that has one"),
+        }
+    }
+}
