@@ -77,7 +77,7 @@ pub fn containerizer(program: &str, args: Vec<OsString>) -> ExitCode {
 /// The sandbox's `stderr` is the log.
 fn log_to_stderr(program: &str) {
     let logging = Logging { quiet: false, level: Level::Info, log_dir: None, external_log_file: None };
-    if let Err(failure) = logging::init(program, &logging) {
+    if let Err(failure) = logging::init_at_once(program, &logging) {
         eprintln!("{failure}");
     }
 }

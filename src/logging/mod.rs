@@ -63,6 +63,15 @@ struct Shared {
 
 /// Begins to log, under the program's name (`mesos-master`), as the flags say.
 pub fn init(program: &str, flags: &Logging) -> Result<Log, LogError> {
+    begin(program, flags, false)
+}
+
+/// As `init`, each line written when it is logged: for those who share stderr with the tasks they run.
+pub fn init_at_once(program: &str, flags: &Logging) -> Result<Log, LogError> {
+    begin(program, flags, true)
+}
+
+fn begin(program: &str, flags: &Logging, at_once: bool) -> Result<Log, LogError> {
     let least = match flags.level {
         Level::Info => Severity::Info,
         Level::Warning => Severity::Warning,
@@ -70,7 +79,8 @@ pub fn init(program: &str, flags: &Logging) -> Result<Log, LogError> {
     };
     let files = flags.log_dir.as_deref().map(|dir| start_files(dir, program, least)).transpose()?;
     let link = flags.log_dir.as_deref().map(|dir| dir.join(format!("{program}.{}", least.name())));
-    let writer = Writer::start(Sinks { stderr: !flags.quiet, files, least }).map_err(LogError::Thread)?;
+    let writer =
+        Writer::start(Sinks { stderr: !flags.quiet, files, least, at_once }).map_err(LogError::Thread)?;
     let log = Log {
         shared: Arc::new(Shared {
             least,

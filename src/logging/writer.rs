@@ -1,8 +1,8 @@
 //! Writes lines in a thread of its own, many in one go: who logs in the middle of a decision never waits for a
 //! disk or a slow terminal.
 //!
-//! Lines are written within [`GATHER`]; ERROR lines, and all before them, before `push` comes back; all of them
-//! before the process ends, unless a signal ends it. While nothing can be written [`MOST`] bytes wait, and what
+//! Lines are written within [`GATHER`]; ERROR lines, and all before them, before `push` comes back, and so all
+//! of those who log between the lines of somebody else ([`Sinks::at_once`]); all before the process ends, unless a signal ends it. While nothing can be written [`MOST`] bytes wait, and what
 //! comes then is counted and lost.
 
 use std::io::{self, Write as _};
@@ -28,6 +28,8 @@ pub struct Sinks {
     pub stderr: bool,
     pub files: Option<LogFiles>,
     pub least: Severity,
+    /// For executors, whose lines stand among those of their tasks.
+    pub at_once: bool,
 }
 
 #[derive(Default)]
@@ -54,6 +56,7 @@ struct Shared {
 #[derive(Clone)]
 pub struct Writer {
     shared: Arc<Shared>,
+    at_once: bool,
 }
 
 /// What is flushed when the process ends.
@@ -67,7 +70,7 @@ extern "C" fn at_exit() {
 
 impl Writer {
     pub fn start(mut sinks: Sinks) -> io::Result<Writer> {
-        let writer = Writer { shared: Arc::default() };
+        let writer = Writer { shared: Arc::default(), at_once: sinks.at_once };
         let shared = writer.shared.clone();
         thread::Builder::new().name("log".to_owned()).spawn(move || {
             loop {
@@ -98,7 +101,7 @@ impl Writer {
         if first {
             self.shared.wake.notify_one();
         }
-        if severity == Severity::Error {
+        if severity == Severity::Error || self.at_once {
             self.flush(LAST);
         }
     }
@@ -173,7 +176,8 @@ mod tests {
     fn lines_arrive_in_order_and_errors_at_once() {
         let dir = tempfile::tempdir().unwrap();
         let files = Some(LogFiles::new(dir.path(), "mesos-test"));
-        let writer = Writer::start(Sinks { stderr: false, files, least: Severity::Info }).unwrap();
+        let writer =
+            Writer::start(Sinks { stderr: false, files, least: Severity::Info, at_once: false }).unwrap();
         for number in 0..1000 {
             writer.push(Severity::Info, format!("line {number}\n").as_bytes());
         }

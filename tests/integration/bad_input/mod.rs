@@ -202,7 +202,8 @@ impl Drop for Target {
 
 fn watch(until: &AtomicBool, ports: [u16; 2]) -> Watched {
     let mut watched = Watched::default();
-    while !until.load(Ordering::Relaxed) {
+    // At least one round, however soon the test is over.
+    loop {
         for port in ports {
             let start = Instant::now();
             let outcome = raw::exchange(port, &raw::get("/health"));
@@ -212,9 +213,11 @@ fn watch(until: &AtomicBool, ports: [u16; 2]) -> Watched {
                 watched.wrong.get_or_insert(format!("port {port}: {outcome:?}"));
             }
         }
+        if until.load(Ordering::Relaxed) {
+            return watched;
+        }
         std::thread::sleep(Duration::from_millis(50));
     }
-    watched
 }
 
 /// The most resident memory that a process has had, in bytes; 0 if it is gone.
