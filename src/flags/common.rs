@@ -29,6 +29,13 @@ pub const LOGGING: &[Flag] = &[
     )
     .check(one_of_levels),
     Flag::with(
+        "log_format",
+        Kind::Text,
+        "glog",
+        "How lines of the log are written: glog, or json for one JSON object a line.",
+    )
+    .check(|value| one_of(value, &["glog", "json"])),
+    Flag::with(
         "initialize_driver_logging",
         Kind::Bool,
         "true",
@@ -130,6 +137,8 @@ pub struct Logging {
     pub quiet: bool,
     pub level: Level,
     pub log_dir: Option<PathBuf>,
+    /// One JSON object a line in place of glog's lines.
+    pub json: bool,
     /// Shown under `/master/log` or `/slave/log` in place of the one in `log_dir`.
     pub external_log_file: Option<PathBuf>,
 }
@@ -153,6 +162,7 @@ impl Logging {
             quiet: values.bool("quiet"),
             level,
             log_dir: values.text("log_dir").map(PathBuf::from),
+            json: values.text("log_format").as_deref() == Some("json"),
             external_log_file: values.text("external_log_file").map(PathBuf::from),
         }
     }

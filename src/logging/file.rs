@@ -13,13 +13,20 @@ use super::line::{Moment, Severity};
 pub struct LogFiles {
     dir: PathBuf,
     program: String,
+    /// Whether a file begins with glog's lines about itself.
+    heading: bool,
     /// By severity; opened at the first line.
     open: [Option<File>; Severity::ALL.len()],
 }
 
 impl LogFiles {
     pub fn new(dir: &Path, program: &str) -> LogFiles {
-        LogFiles { dir: dir.to_owned(), program: program.to_owned(), open: [None, None, None] }
+        LogFiles { dir: dir.to_owned(), program: program.to_owned(), heading: true, open: [None, None, None] }
+    }
+
+    /// The same, but nothing but lines is in the files.
+    pub fn without_heading(self) -> LogFiles {
+        LogFiles { heading: false, ..self }
     }
 
     /// Writes a line to the files of its severity and of all that are lesser, down to `least`.
@@ -46,12 +53,14 @@ impl LogFiles {
         let path = self.dir.join(&name);
         let mut file = OpenOptions::new().append(true).create(true).open(path)?;
         let Moment { year, month, day, hour, minute, second, .. } = Moment::now();
-        write!(
-            file,
-            "Log file created at: {year}/{month:02}/{day:02} {hour:02}:{minute:02}:{second:02}\n\
-             Running on machine: {host}\n\
-             Log line format: [IWEF]mmdd hh:mm:ss.uuuuuu threadid file:line] msg\n"
-        )?;
+        if self.heading {
+            write!(
+                file,
+                "Log file created at: {year}/{month:02}/{day:02} {hour:02}:{minute:02}:{second:02}\n\
+                 Running on machine: {host}\n\
+                 Log line format: [IWEF]mmdd hh:mm:ss.uuuuuu threadid file:line] msg\n"
+            )?;
+        }
         self.link(severity, &name);
         Ok(file)
     }

@@ -1,8 +1,10 @@
-//! One line: `I1122 19:46:31.123456 12345 agents.rs:12] agent registered agent=S0`.
+//! One line: `I1122 19:46:31.123456 12345 agents.rs:12] agent registered agent=S0`; or, with `--log_format=json`,
+//! `{"time":"2026-11-22T19:46:31.123456Z","level":"INFO",…,"message":"agent registered","agent":"S0"}`.
 
 use std::fmt::{self, Write as _};
 use std::time::SystemTime;
 
+use serde_json::{Map, Value};
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level};
 
@@ -92,6 +94,94 @@ pub fn format(severity: Severity, event: &Event<'_>) -> String {
     out
 }
 
+/// The whole line as one JSON object, with its newline. Time is UTC, whatever the machine's zone is. A field that is
+/// called as one of the object's own has `_` behind its name.
+pub fn json(severity: Severity, event: &Event<'_>) -> String {
+    let metadata = event.metadata();
+    let file = metadata.file().unwrap_or("?");
+    let mut object = Map::new();
+    object.insert("time".to_owned(), utc(SystemTime::now()).into());
+    // Verbose lines say what they are; glog has no word for them.
+    let level = match *metadata.level() {
+        Level::DEBUG => "DEBUG",
+        Level::TRACE => "TRACE",
+        _ => severity.name(),
+    };
+    object.insert("level".to_owned(), level.into());
+    object.insert("thread".to_owned(), nix::unistd::gettid().as_raw().into());
+    object.insert("file".to_owned(), file.rsplit('/').next().unwrap_or(file).into());
+    object.insert("line".to_owned(), metadata.line().unwrap_or(0).into());
+    object.insert("message".to_owned(), "".into());
+    event.record(&mut JsonFields(&mut object));
+    let mut line = Value::Object(object).to_string();
+    line.push('\n');
+    line
+}
+
+/// `2026-11-22T19:46:31.123456Z`.
+fn utc(at: SystemTime) -> String {
+    let since = at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let seconds = libc::time_t::try_from(since.as_secs()).unwrap_or(0);
+    // SAFETY: an all-zero `tm` is a valid one; gmtime_r only writes to the one it is given.
+    let utc = unsafe {
+        let mut utc = std::mem::zeroed::<libc::tm>();
+        libc::gmtime_r(&raw const seconds, &raw mut utc);
+        utc
+    };
+    let (year, month, day) = (utc.tm_year + 1900, utc.tm_mon + 1, utc.tm_mday);
+    let (hour, minute, second, micros) = (utc.tm_hour, utc.tm_min, utc.tm_sec, since.subsec_micros());
+    format!("{year}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{micros:06}Z")
+}
+
+/// Fields as members, numbers and truths as such, everything else as text.
+struct JsonFields<'a>(&'a mut Map<String, Value>);
+
+impl JsonFields<'_> {
+    fn set(&mut self, field: &Field, value: Value) {
+        let name = match field.name() {
+            name @ ("time" | "level" | "thread" | "file" | "line") => format!("{name}_"),
+            name => name.to_owned(),
+        };
+        self.0.insert(name, value);
+    }
+}
+
+impl Visit for JsonFields<'_> {
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        self.set(field, format!("{value:?}").into());
+    }
+
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.set(field, value.into());
+    }
+
+    fn record_i64(&mut self, field: &Field, value: i64) {
+        self.set(field, value.into());
+    }
+
+    fn record_u64(&mut self, field: &Field, value: u64) {
+        self.set(field, value.into());
+    }
+
+    fn record_f64(&mut self, field: &Field, value: f64) {
+        self.set(field, value.into());
+    }
+
+    fn record_bool(&mut self, field: &Field, value: bool) {
+        self.set(field, value.into());
+    }
+
+    fn record_error(&mut self, field: &Field, value: &(dyn std::error::Error + 'static)) {
+        let mut text = value.to_string();
+        let mut cause = value.source();
+        while let Some(error) = cause {
+            text += &format!(": {error}");
+            cause = error.source();
+        }
+        self.set(field, text.into());
+    }
+}
+
 /// The message first, then the fields in their order, each with a space in front.
 struct Fields {
     message: String,
@@ -136,6 +226,13 @@ impl fmt::Write for Tame<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn moments_in_utc() {
+        let at = |millis| utc(SystemTime::UNIX_EPOCH + std::time::Duration::from_millis(millis));
+        assert_eq!(at(0), "1970-01-01T00:00:00.000000Z");
+        assert_eq!(at(1_790_000_000_250), "2026-09-21T14:13:20.250000Z");
+    }
 
     #[test]
     fn one_entry_is_one_line() {

@@ -54,6 +54,9 @@ struct Shared {
     /// Least severe lines that are written at verbosity 0.
     least: Severity,
     verbosity: AtomicU32,
+    /// That of the start, which toggles return to.
+    original: u32,
+    json: bool,
     /// Counts changes of it, so that an earlier way back does not undo a later one.
     changes: AtomicU64,
     writer: Writer,
@@ -77,14 +80,18 @@ fn begin(program: &str, flags: &Logging, at_once: bool) -> Result<Log, LogError>
         Level::Warning => Severity::Warning,
         Level::Error => Severity::Error,
     };
-    let files = flags.log_dir.as_deref().map(|dir| start_files(dir, program, least)).transpose()?;
+    let files =
+        flags.log_dir.as_deref().map(|dir| start_files(dir, program, least, flags.json)).transpose()?;
+    let original = std::env::var("GLOG_v").ok().and_then(|text| text.parse().ok()).unwrap_or(0);
     let link = flags.log_dir.as_deref().map(|dir| dir.join(format!("{program}.{}", least.name())));
     let writer =
         Writer::start(Sinks { stderr: !flags.quiet, files, least, at_once }).map_err(LogError::Thread)?;
     let log = Log {
         shared: Arc::new(Shared {
             least,
-            verbosity: AtomicU32::new(0),
+            verbosity: AtomicU32::new(original),
+            original,
+            json: flags.json,
             changes: AtomicU64::new(0),
             writer,
             shown: flags.external_log_file.clone().or(link),
@@ -96,10 +103,13 @@ fn begin(program: &str, flags: &Logging, at_once: bool) -> Result<Log, LogError>
 }
 
 /// The directory is made if need be, and the file of the least level at once: it is shown over HTTP.
-fn start_files(dir: &Path, program: &str, least: Severity) -> Result<LogFiles, LogError> {
+fn start_files(dir: &Path, program: &str, least: Severity, json: bool) -> Result<LogFiles, LogError> {
     let path = || dir.to_owned();
     std::fs::create_dir_all(dir).map_err(|source| LogError::Directory { path: path(), source })?;
     let mut files = LogFiles::new(dir, program);
+    if json {
+        files = files.without_heading();
+    }
     files.open(least).map_err(|source| LogError::File { path: path(), source })?;
     Ok(files)
 }
@@ -108,6 +118,11 @@ impl Log {
     /// The file to attach as `/master/log` or `/slave/log`, if there is one.
     pub fn shown_file(&self) -> Option<&Path> {
         self.shared.shown.as_deref()
+    }
+
+    /// That of the start: `GLOG_v`, as for everything that logs by glog.
+    pub fn original_verbosity(&self) -> u32 {
+        self.shared.original
     }
 
     pub fn verbosity(&self) -> u32 {
@@ -127,11 +142,11 @@ impl Log {
         change
     }
 
-    /// Back to 0, unless another change came after this one.
+    /// Back to that of the start, unless another change came after this one.
     fn undo_verbosity(&self, change: u64) -> bool {
         let last = self.shared.changes.load(Ordering::Relaxed) == change;
         if last {
-            self.set_verbosity(0);
+            self.set_verbosity(self.shared.original);
         }
         last
     }
@@ -167,6 +182,10 @@ impl<S: Subscriber> Layer<S> for GlogLayer {
 
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
         let severity = Severity::of(*event.metadata().level());
-        self.log.shared.writer.push(severity, line::format(severity, event).as_bytes());
+        let line = match self.log.shared.json {
+            true => line::json(severity, event),
+            false => line::format(severity, event),
+        };
+        self.log.shared.writer.push(severity, line.as_bytes());
     }
 }

@@ -38,20 +38,27 @@ pub fn bind(routes: &mut Routes, log: &Log) {
     routes.add("logging", &TOGGLE, any(answer).with_state(log.clone()));
 }
 
-/// Sets the verbosity for a while, after which it is 0 again unless it was set anew. Must be called inside a
-/// tokio runtime.
-pub fn set_for(log: &Log, level: u32, lasting: Duration) {
+/// Sets the verbosity for a while, after which it is what it was at the start unless it was set anew; refused below
+/// that. Of two at once the later one counts, for its own time. Must be called inside a tokio runtime.
+///
+/// Source: `Logging::set_level`, libprocess logging.cpp 1.11.
+pub fn set_for(log: &Log, level: u32, lasting: Duration) -> Result<(), HttpError> {
+    let original = log.original_verbosity();
+    if level < original {
+        return Err(HttpError::bad_request(format!("'{level}' < original level.\n")));
+    }
     let change = log.change_verbosity(level);
     info!(level, duration = %duration::format(lasting), "logging verbosity changed");
-    if level != 0 {
+    if level != original {
         let log = log.clone();
         tokio::spawn(async move {
             tokio::time::sleep(lasting).await;
             if log.undo_verbosity(change) {
-                info!("logging verbosity is back to 0");
+                info!(level = original, "logging verbosity is back");
             }
         });
     }
+    Ok(())
 }
 
 async fn answer(State(log): State<Log>, uri: Uri) -> Result<Response, HttpError> {
@@ -69,6 +76,6 @@ async fn answer(State(log): State<Log>, uri: Uri) -> Result<Response, HttpError>
     let level =
         u32::try_from(number).map_err(|_| HttpError::bad_request(format!("Invalid level '{number}'.\n")))?;
     let lasting = duration::parse(lasting).map_err(|error| HttpError::bad_request(format!("{error}.\n")))?;
-    set_for(&log, level, lasting);
+    set_for(&log, level, lasting)?;
     Ok(().into_response())
 }

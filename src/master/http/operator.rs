@@ -56,7 +56,7 @@ pub async fn operator(
         && call.r#type() == Type::SetLoggingLevel
     {
         let lasting = Duration::from_nanos(u64::try_from(level.duration.nanoseconds).unwrap_or(0));
-        toggle::set_for(&site.inner.tools.log, level.level, lasting);
+        toggle::set_for(&site.inner.tools.log, level.level, lasting)?;
         return Ok(StatusCode::OK.into_response());
     }
     if call.r#type() == Type::Subscribe {
