@@ -4,6 +4,7 @@
 use std::ffi::OsString;
 use std::io::Read;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 use tracing::{error, info};
@@ -76,8 +77,14 @@ pub fn containerizer(program: &str, args: Vec<OsString>) -> ExitCode {
 
 /// The sandbox's `stderr` is the log.
 fn log_to_stderr(program: &str) {
-    let logging =
-        Logging { quiet: false, level: Level::Info, log_dir: None, json: false, external_log_file: None };
+    let logging = Logging {
+        quiet: false,
+        level: Level::Info,
+        log_dir: None,
+        buffer: Duration::ZERO,
+        json: false,
+        external_log_file: None,
+    };
     if let Err(failure) = logging::init_at_once(program, &logging) {
         eprintln!("{failure}");
     }

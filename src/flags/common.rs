@@ -3,6 +3,7 @@
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::process::Command;
+use std::time::Duration;
 
 use super::{Error, Flag, Kind, Value, Values};
 
@@ -18,8 +19,7 @@ pub const LOGGING: &[Flag] = &[
          is written to disk unless specified;\n\
          does not affect logging to stderr)",
     ),
-    Flag::with("logbufsecs", Kind::Count, "0", "How many seconds to buffer log messages for")
-        .harmless("every line is written at once"),
+    Flag::with("logbufsecs", Kind::Count, "0", "How many seconds to buffer log messages for"),
     Flag::with(
         "logging_level",
         Kind::Text,
@@ -137,6 +137,8 @@ pub struct Logging {
     pub quiet: bool,
     pub level: Level,
     pub log_dir: Option<PathBuf>,
+    /// How long INFO lines may be held back before they are written to the files.
+    pub buffer: Duration,
     /// One JSON object a line in place of glog's lines.
     pub json: bool,
     /// Shown under `/master/log` or `/slave/log` in place of the one in `log_dir`.
@@ -162,6 +164,7 @@ impl Logging {
             quiet: values.bool("quiet"),
             level,
             log_dir: values.text("log_dir").map(PathBuf::from),
+            buffer: Duration::from_secs(values.count("logbufsecs")),
             json: values.text("log_format").as_deref() == Some("json"),
             external_log_file: values.text("external_log_file").map(PathBuf::from),
         }

@@ -5,7 +5,7 @@
 //! lines, 3 and more `trace` lines.
 //!
 //! Lines are written by a thread of their own (`writer.rs`), at once but for some milliseconds. Absent on
-//! purpose: rotation (glog has none by default either) and more buffering (`--logbufsecs`).
+//! purpose: rotation (glog has none by default either).
 //!
 //! Source: src/logging/logging.cpp and glog.
 
@@ -84,8 +84,8 @@ fn begin(program: &str, flags: &Logging, at_once: bool) -> Result<Log, LogError>
         flags.log_dir.as_deref().map(|dir| start_files(dir, program, least, flags.json)).transpose()?;
     let original = std::env::var("GLOG_v").ok().and_then(|text| text.parse().ok()).unwrap_or(0);
     let link = flags.log_dir.as_deref().map(|dir| dir.join(format!("{program}.{}", least.name())));
-    let writer =
-        Writer::start(Sinks { stderr: !flags.quiet, files, least, at_once }).map_err(LogError::Thread)?;
+    let writer = Writer::start(Sinks { stderr: !flags.quiet, files, least, at_once, buffer: flags.buffer })
+        .map_err(LogError::Thread)?;
     let log = Log {
         shared: Arc::new(Shared {
             least,
