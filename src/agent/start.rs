@@ -31,7 +31,7 @@ use crate::process::clock::Clock;
 use crate::process::host::{self, Advertised};
 use crate::process::link::Links;
 use crate::process::server::{self, IncomingMessage, Limits, Processes};
-use crate::process::{help, system, version};
+use crate::process::{help, profiler, system, version};
 use crate::proto::Message;
 use crate::resources::Invalid;
 
@@ -188,6 +188,7 @@ fn routes(process: &str, site: &Site, tools: &Tools) -> Routes {
     numbers.bind(&mut routes);
     system::bind(&mut routes, numbers);
     version::bind(&mut routes);
+    profiler::bind(&mut routes);
     help::bind(&mut routes);
     routes
 }

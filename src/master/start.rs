@@ -29,7 +29,7 @@ use crate::process::clock::Clock;
 use crate::process::host::{self, Advertised};
 use crate::process::link::Links;
 use crate::process::server::{self, IncomingMessage, Limits, Processes};
-use crate::process::{help, system, version};
+use crate::process::{help, profiler, system, version};
 use crate::proto::domain_info::FaultDomain;
 use crate::proto::domain_info::fault_domain::{RegionInfo, ZoneInfo};
 use crate::proto::master_info::{Capability, capability};
@@ -191,6 +191,7 @@ fn routes(site: &Site, tools: &Tools) -> Routes {
     numbers.bind(&mut routes);
     system::bind(&mut routes, numbers);
     version::bind(&mut routes);
+    profiler::bind(&mut routes);
     help::bind(&mut routes);
     routes
 }

@@ -29,6 +29,7 @@ pub mod gzip;
 pub mod help;
 pub mod host;
 pub mod link;
+pub mod profiler;
 pub mod server;
 pub mod system;
 pub mod version;

@@ -87,12 +87,12 @@ fn every_endpoint_of_mesos_is_known() {
     let cluster = Cluster::start(1);
     let master = "/ /health /redirect /stats.json /state.json /roles.json /master/health /master/stats.json /tasks.json \
         /files/browse.json /files/read.json /files/download.json /files/debug.json /logging/toggle /help \
-        /statistics/snapshot.json /statistics/series.json /system/stats.json \
+        /profiler/stop /statistics/snapshot.json /statistics/series.json /system/stats.json \
         /metrics/snapshot /registrar(1)/registry /slaves /state-summary /teardown /maintenance/schedule \
         /maintenance/status /machine/up /machine/down /reserve /unreserve /frameworks /flags /version /quota \
         /create-volumes /destroy-volumes /weights /api/v1 /api/v1/scheduler /allocator/offer_constraints_debug";
     let agent = "/health /stats.json /state.json /slave(1)/state.json /monitor/statistics.json /files/browse.json \
-        /logging/toggle /help /system/stats.json /metrics/snapshot /flags /version \
+        /logging/toggle /help /profiler/stop /system/stats.json /metrics/snapshot /flags /version \
         /containers /api/v1 /api/v1/executor /api/v1/resource_provider /containerizer/debug /slave(1)/stats.json";
     for (port, paths) in [(cluster.port, master), (cluster.agent_ports[0], agent)] {
         for path in paths.split_whitespace() {
@@ -150,7 +150,7 @@ fn refusals_are_golden() {
              GET /files/read;GET /files/read?path=/nothing;GET /files/read?path=/x&offset=y;GET /files/download;\
              POST /reserve;GET /reserve;GET /quota;GET /weights;GET /maintenance/status;POST /machine/up;\
              POST /create-volumes;GET /registrar(1)/registry;GET /allocator/offer_constraints_debug;\
-             GET /statistics/snapshot.json",
+             GET /statistics/snapshot.json;GET /profiler/stop",
         ),
         (
             cluster.agent_ports[0],

@@ -19,6 +19,7 @@ mod help;
 mod logging;
 mod metrics;
 mod operators;
+mod profiler;
 mod rest;
 mod v0_executors;
 mod wire;
