@@ -13,7 +13,7 @@ fish $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/mesos.fish
 endef
 export COMPLETIONS
 
-.PHONY: help deps build demo test check fmt lint sim conformance bench install proto bless clean
+.PHONY: help deps build demo test check fmt lint tidy sim conformance bench install proto bless clean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 20
@@ -30,12 +30,16 @@ demo: deps ## a whole cluster in one process, a task on it, its output; ends on 
 
 test: deps check ## everything: unit, integration, bad input, simulation, real clients
 	$(CARGO) test --lib --bins
+	$(MAKE) tidy
 	$(CARGO) test --test integration --test conformance
 	$(MAKE) sim
 
 check: ## format and lints
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
+
+tidy: ## the laws of the tree: layers, pure cores, short files
+	$(CARGO) test --test tidy
 
 sim: ## whole clusters in one thread from a seed: SEEDS=1000, or SEED=n to play one again
 	SEEDS=$(SEEDS) SEED=$(SEED) $(CARGO) test --profile sim --test sim -- --nocapture

@@ -17,8 +17,8 @@ fn get(port: u16, path: &str) -> Answer {
 }
 
 /// Compares with the golden file of that name, or writes it if `MESOS_BLESS` is set.
-fn is_golden(name: &str, text: &str) {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/golden").join(name);
+pub fn is_golden(name: &str, text: &str) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name);
     if std::env::var_os("MESOS_BLESS").is_some() {
         std::fs::write(&path, text).unwrap();
     }
@@ -53,8 +53,8 @@ fn book(port: u16) -> String {
 #[test]
 fn every_page_of_master_and_agent_is_golden() {
     let cluster = Cluster::start(1);
-    is_golden("help-master.md", &book(cluster.port));
-    is_golden("help-agent.md", &book(cluster.agent_ports[0]));
+    is_golden("golden/help-master.md", &book(cluster.port));
+    is_golden("golden/help-agent.md", &book(cluster.agent_ports[0]));
 }
 
 #[test]
@@ -166,5 +166,5 @@ fn refusals_are_golden() {
             text += &format!("{line}\n    {}{allow} {}\n", answer.status, answer.text().trim_end());
         }
     }
-    is_golden("refusals.txt", &text);
+    is_golden("golden/refusals.txt", &text);
 }

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use crate::help::is_golden;
 use crate::support::raw::{self, Answer};
 use crate::support::scheduler::{Scheduler, framework};
 use crate::support::{Cluster, wait_for};
@@ -79,5 +80,18 @@ fn a_timeout_is_a_time() {
         let answer = ask(cluster.port, &format!("/metrics/snapshot?timeout={bad}"));
         assert_eq!(answer.status, 400, "{bad}");
         assert!(answer.text().starts_with(&format!("Invalid timeout '{bad}': ")), "{}", answer.text());
+    }
+}
+
+/// Names are gained on purpose and never lost by accident: dashboards and alarms go by them.
+#[test]
+fn names_are_golden() {
+    let cluster = Cluster::start(1);
+    for (port, name) in [(cluster.port, "master"), (cluster.agent_ports[0], "agent")] {
+        let shown = metrics(port);
+        // Timers have a last time and percentiles once they were used.
+        let names = shown.as_object().unwrap().keys().filter(|name| !name.contains("_ms"));
+        let text: String = names.map(|name| format!("{name}\n")).collect();
+        is_golden(&format!("surface/metrics-{name}.txt"), &text);
     }
 }
