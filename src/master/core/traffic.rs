@@ -40,7 +40,11 @@ impl State {
         if !self.cluster.frameworks.contains_key(id) {
             return None;
         }
-        Some(Arc::make_mut(self.cluster.traffic.entry(id.clone()).or_default()))
+        // The first time alone takes a copy of the id.
+        if !self.cluster.traffic.contains_key(id) {
+            self.cluster.traffic.insert(id.clone(), Arc::default());
+        }
+        self.cluster.traffic.get_mut(id).map(Arc::make_mut)
     }
 
     pub(super) fn count_call(&mut self, id: &FrameworkId, kind: call::Type) {
