@@ -212,6 +212,10 @@ struct Tame<'a>(&'a mut String);
 
 impl fmt::Write for Tame<'_> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
+        if text.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+            self.0.push_str(text);
+            return Ok(());
+        }
         for c in text.chars() {
             if c.is_control() {
                 self.0.extend(c.escape_default());

@@ -40,12 +40,6 @@ fn types(compiler: &protox::Compiler, out: &Path) -> Result<(), Box<dyn std::err
         .bytes(["."])
         // Large and rare: inline it would make every resource, and all that holds some, four times as large.
         .boxed(".mesos.Resource.disk")
-        .type_attribute(".mesos.AgentID", "#[derive(PartialOrd, Ord)]")
-        .type_attribute(".mesos.FrameworkID", "#[derive(PartialOrd, Ord)]")
-        .type_attribute(".mesos.ExecutorID", "#[derive(PartialOrd, Ord)]")
-        .type_attribute(".mesos.TaskID", "#[derive(PartialOrd, Ord)]")
-        .type_attribute(".mesos.OfferID", "#[derive(PartialOrd, Ord)]")
-        .type_attribute(".mesos.OperationID", "#[derive(PartialOrd, Ord)]")
         .type_attribute(".mesos.ContainerID", "#[derive(Eq, Hash, PartialOrd, Ord)]")
         .enable_type_names()
         .compile_fds(set)?;

@@ -53,13 +53,7 @@ enum Failure {
 pub async fn live(shared: &Shared, launch: Launch, mut destroyed: watch::Receiver<bool>) -> Report {
     let container = launch.container.clone();
     let exit = match start(shared, &launch, &mut destroyed).await {
-        Ok(Some(mut supervisor)) => {
-            let pid = supervisor.id().unwrap_or_default();
-            shared.set_pid(&container, pid as i32);
-            info!(container = %container.value, pid, "launched container");
-            shared.report(Report::Launched { container: container.clone(), pid });
-            end(&launch.directory, &mut supervisor, &mut destroyed).await
-        }
+        Ok(Some(mut supervisor)) => end(&launch.directory, &mut supervisor, &mut destroyed).await,
         Ok(None) => Exit::Destroyed,
         Err(failure) => {
             warn!(container = %container.value, %failure, "failed to launch container");
@@ -108,7 +102,7 @@ async fn start(
     if *destroyed.borrow() {
         return Ok(None);
     }
-    supervisor(settings, launch, output).await.map(Some).map_err(Failure::Fork)
+    supervisor(shared, launch, output).await.map(Some).map_err(Failure::Fork)
 }
 
 /// Whether every URI is of a kind that can be fetched, into the sandbox.
@@ -135,17 +129,20 @@ async fn prepare(launch: &Launch) -> Result<(Output, Option<Identity>), Failure>
     }
 }
 
-/// A process of ours, with its input on standard input and its output in the sandbox.
+/// A process of ours, with its input on standard input and its output in the sandbox. `started` hears its pid
+/// before it gets its input.
 async fn helper(
     mut command: std::process::Command,
     output: [File; 2],
     identity: Option<Identity>,
     input: &[u8],
+    started: impl FnOnce(u32),
 ) -> io::Result<Child> {
     let [stdout, stderr] = output;
     command.stdin(Stdio::piped()).stdout(stdout).stderr(stderr).current_dir("/");
     start::detach(&mut command, identity, Tie::None);
     let mut child = Command::from(command).spawn()?;
+    started(child.id().unwrap_or_default());
     if let Some(mut stdin) = child.stdin.take() {
         // One that ended already says why in its exit status.
         let _ = stdin.write_all(input).await;
@@ -175,7 +172,7 @@ async fn fetcher(
     let passed = std::env::vars_os().filter(|(name, _)| is_for_the_fetcher(&name.to_string_lossy()));
     command.env_clear().env("PATH", start::DEFAULT_PATH).envs(passed);
     let output = [output.stdout.try_clone()?, output.stderr.try_clone()?];
-    helper(command, output, identity, &serde_json::to_vec(&info)?).await
+    helper(command, output, identity, &serde_json::to_vec(&info)?, |_| {}).await
 }
 
 /// How to reach the network, and where its certificates are.
@@ -184,7 +181,7 @@ fn is_for_the_fetcher(variable: &str) -> bool {
     matches!(name.as_str(), "tz" | "ssl_cert_file" | "ssl_cert_dir") || name.ends_with("_proxy")
 }
 
-async fn supervisor(settings: &Settings, launch: &Launch, output: Output) -> io::Result<Child> {
+async fn supervisor(shared: &Shared, launch: &Launch, output: Output) -> io::Result<Child> {
     use std::os::unix::process::CommandExt;
 
     let info = LaunchInfo {
@@ -195,9 +192,16 @@ async fn supervisor(settings: &Settings, launch: &Launch, output: Output) -> io:
         directory: launch.directory.clone(),
         user: launch.user.clone(),
     };
-    let mut command = std::process::Command::new(&settings.program);
+    let mut command = std::process::Command::new(&shared.settings.program);
     command.arg0("mesos-containerizer").arg("launch").env_clear();
-    helper(command, [output.stdout, output.stderr], None, &serde_json::to_vec(&info)?).await
+    let container = &launch.container;
+    // Told before the executor can subscribe: its first update shows the pid too.
+    let started = |pid| {
+        shared.set_pid(container, pid as i32);
+        info!(container = %container.value, pid, "launched container");
+        shared.report(Report::Launched { container: container.clone(), pid });
+    };
+    helper(command, [output.stdout, output.stderr], None, &serde_json::to_vec(&info)?, started).await
 }
 
 /// What the executor sees: what the agent gives, and over it what the command brings.
