@@ -37,6 +37,7 @@ pub struct Framework {
     master: SocketAddr,
     pub info: RefCell<FrameworkInfo>,
     wish: Cell<Wish>,
+    over: Cell<bool>,
     calls: Rc<Outlet>,
     stream: RefCell<String>,
     launched: RefCell<HashMap<TaskId, Instant>>,
@@ -63,6 +64,7 @@ impl Framework {
             master,
             info: RefCell::new(info),
             wish: Cell::new(wish),
+            over: Cell::new(false),
             calls,
             stream: RefCell::default(),
             launched: RefCell::default(),
@@ -110,8 +112,10 @@ impl Framework {
         self.call(call::Type::Suppress, |_| {});
     }
 
+    /// The last call: offers that are under way are not answered any more.
     pub fn tear_down(&self) {
         self.call(call::Type::Teardown, |_| {});
+        self.over.set(true);
     }
 
     fn id(&self) -> Option<FrameworkId> {
@@ -119,6 +123,9 @@ impl Framework {
     }
 
     fn call(&self, kind: call::Type, fill: impl FnOnce(&mut Call)) {
+        if self.over.get() {
+            return;
+        }
         let mut call = Call { framework_id: self.id(), r#type: Some(kind as i32), ..Default::default() };
         fill(&mut call);
         self.post(&self.calls, &call);

@@ -29,6 +29,8 @@ fn ctl_asks_the_real_master() {
     wait_for("the task", || {
         ctl(&cluster, "tasks --state=running -o name").out.contains("steady").then_some(())
     });
+    // A master counts a task among the finished when its end is acknowledged.
+    wait_for("the finished task", || ctl(&cluster, "state").out.contains("1 finished").then_some(()));
 
     for (line, parts) in [
         ("state", &["1.11.0", "1 active, 0 inactive", "1 running", "1 finished", "cpus", "0.1"][..]),
