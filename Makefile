@@ -1,7 +1,7 @@
 # The one door. `make help` lists what is behind it.
 
 SHELL := /bin/bash
-SEEDS ?= 440
+SEEDS ?= 1000
 PREFIX ?= /usr/local
 CARGO ?= cargo
 
@@ -41,8 +41,8 @@ check: ## format and lints
 tidy: ## the laws of the tree: layers, pure cores, short files
 	$(CARGO) test --test tidy
 
-sim: ## whole clusters in one thread from a seed: SEEDS=440, or SEED=n to play one again
-	SEEDS=$(SEEDS) SEED=$(SEED) $(CARGO) test --profile sim --test sim -- --nocapture
+sim: ## whole clusters in one thread from a seed: SEEDS=1000 FIRST=0, MINUTES=60, or SEED=n to play one again
+	SEEDS=$(SEEDS) FIRST=$(FIRST) MINUTES=$(MINUTES) SEED=$(SEED) $(CARGO) test --profile sim --test sim -- --nocapture
 
 conformance: deps ## real clients, unmodified, against our binary
 	$(CARGO) test --test conformance

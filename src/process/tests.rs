@@ -348,7 +348,7 @@ fn unlinked_messages_arrive_and_leave_no_connection() {
     let (links, mut exits) = site.links();
     let to = Upid::new("master", site.address);
     for number in 0..200 {
-        links.send(&from(), &to, "test.Message", Bytes::from(vec![b'x'; 100 * number]));
+        links.send(&from(), &to, "test.Message", Bytes::from(vec![b'x'; 10 * number]));
         if number % 50 == 0 {
             wait_until("the messages so far", || site.count() == number + 1);
         }

@@ -2,8 +2,8 @@
 //! that lose, delay, repeat and reorder, with everybody dying now and then. What must hold is checked after
 //! every step, and once more when the world has come to rest.
 //!
-//! `make sim SEEDS=1000` plays many; a failure prints its seed, and `make sim SEED=n` plays that one again
-//! with everything that happened.
+//! `make sim SEEDS=1000` plays many and `make sim MINUTES=60` as many as there is time for; a failure prints its
+//! seed, and `make sim SEED=n` plays that one again with everything that happened.
 
 #![allow(clippy::disallowed_methods, reason = "the runner reads the environment; the world does not")]
 
@@ -112,8 +112,10 @@ fn no_seed_breaks_anything() {
         assert!(broken.is_none(), "seed {seed} broke");
         return;
     }
-    let seeds = number("SEEDS").unwrap_or(200);
-    let next = AtomicU64::new(0);
+    let first = number("FIRST").unwrap_or(0);
+    let time = number("MINUTES").map(|minutes| Duration::from_secs(60 * minutes));
+    let last = time.map_or(first + number("SEEDS").unwrap_or(200), |_| u64::MAX);
+    let next = AtomicU64::new(first);
     let broken = Mutex::new(vec![]);
     let tally: Mutex<Tally> = Mutex::default();
     let started = std::time::Instant::now();
@@ -122,8 +124,11 @@ fn no_seed_breaks_anything() {
         for _ in 0..threads {
             scope.spawn(|| {
                 loop {
+                    if time.is_some_and(|time| started.elapsed() >= time) {
+                        return;
+                    }
                     let seed = next.fetch_add(1, Ordering::Relaxed);
-                    if seed >= seeds {
+                    if seed >= last {
                         return;
                     }
                     match play(seed, None, false) {
@@ -143,7 +148,8 @@ fn no_seed_breaks_anything() {
         }
     });
     let broken = broken.into_inner().expect("not poisoned");
-    println!("{seeds} seeds in {:.1} s", started.elapsed().as_secs_f64());
+    let seeds = next.into_inner().min(last) - first;
+    println!("{seeds} seeds from {first} in {:.1} s", started.elapsed().as_secs_f64());
     for (what, count) in tally.into_inner().expect("not poisoned") {
         println!("{count:>9} {what}");
     }

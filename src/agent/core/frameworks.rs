@@ -38,11 +38,11 @@ impl State {
     }
 
     /// The master has no such framework any more.
+    ///
+    /// Mesos ignores this before it has (re-)registered. A master answers a re-registration with it, though, and
+    /// does so once: overtaking the answer, or told to an agent that has just lost its link, it would leave a
+    /// framework behind that nobody ends. What the leader says is over is over at any time.
     pub(super) fn shutdown_framework(&mut self, now: Time, id: &FrameworkId, out: &mut Effects) {
-        if self.node.phase == Phase::Disconnected {
-            warn!(framework = %id, "ignored the shutdown of a framework: not registered");
-            return;
-        }
         self.end_framework(now, id, out);
     }
 

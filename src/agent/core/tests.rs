@@ -639,6 +639,18 @@ fn a_framework_that_ends_is_not_asked_for_acknowledgements() {
     assert!(world.state.node.frameworks.is_empty());
 }
 
+/// A master answers a re-registration with the end of what is over, and one may overtake the other.
+#[test]
+fn a_framework_ends_while_the_agent_registers_again() {
+    let mut world = World::registered();
+    world.run_launched(framework(), task("t"));
+    world.subscribe("t", "s1", executor::call::Subscribe::default());
+    world.event(Event::Exited("10.0.0.1:5050".parse::<SocketAddr>().unwrap()));
+    assert_eq!(world.state.node.phase, Phase::Disconnected);
+    world.master(ShutdownFrameworkMessage { framework_id: "F".into() });
+    assert_eq!(world.events(), [Shutdown]);
+}
+
 #[test]
 fn a_shutdown_waits_for_the_executors() {
     let mut world = World::registered();

@@ -338,10 +338,8 @@ impl State {
     /// master itself has ended may be running after all.
     fn has_ended(&self, agent: &AgentId, task: &proto::Task) -> bool {
         let Some(framework) = self.cluster.framework(&task.framework_id) else { return false };
-        let last = framework.completed_tasks.iter().rev().find(|ended| ended.id == task.task_id);
-        last.is_some_and(|ended| {
-            let by = ended.statuses.last().and_then(|status| status.source);
-            ended.agent == *agent && by.is_some() && by != Some(Source::Master as i32)
+        framework.completed(&task.task_id).is_some_and(|ended| {
+            ended.agent == *agent && ended.told_by().is_some_and(|by| by != Source::Master)
         })
     }
 

@@ -216,6 +216,11 @@ impl Task {
     pub fn holds(&self) -> bool {
         !is_terminal(self.state) && self.state != TaskState::TaskUnreachable
     }
+
+    /// Who told the last that was told of it.
+    pub fn told_by(&self) -> Option<TaskSource> {
+        self.statuses.last()?.source.and_then(|source| TaskSource::try_from(source).ok())
+    }
 }
 
 /// Source: `protobuf::isTerminalState`, 1.11: unreachable and unknown tasks may come back.

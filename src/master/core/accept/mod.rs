@@ -8,15 +8,16 @@ use crate::base::time::Time;
 use crate::master::validate;
 use crate::proto::offer::operation::Type;
 use crate::proto::scheduler::{self, call, event};
-use crate::proto::task_status::Reason;
+use crate::proto::task_status::{Reason, Source};
 use crate::proto::{
-    AgentId, FrameworkId, OfferId, OperationState, OperationStatus, TaskInfo, TaskState, TaskStatus, offer,
+    AgentId, FrameworkId, OfferId, OperationState, OperationStatus, TaskId, TaskInfo, TaskState, TaskStatus,
+    offer,
 };
 use crate::resources::Resources;
 
 use super::books::State;
 use super::offers::refused_for;
-use super::state::Connection;
+use super::state::{Connection, Framework};
 use super::tell::status;
 use super::{Answer, Effects};
 
@@ -122,11 +123,20 @@ impl State {
         let message = format!("Task launched with invalid offers: {why}");
         for operation in &accept.operations {
             match tasks_of(operation) {
-                // A call that comes twice does not end the tasks that it launched. In Mesos it seems to.
                 Some(tasks) => {
-                    let known = |task: &&TaskInfo| framework.tasks.contains_key(&task.task_id);
-                    let dropped: Vec<TaskInfo> = tasks.iter().filter(|task| !known(task)).cloned().collect();
-                    self.end_tasks(id, &dropped, state, Reason::InvalidOffers, &message, now, out);
+                    for task in tasks {
+                        if let Some(state) = told(&framework, &task.task_id, state) {
+                            self.end_tasks(
+                                id,
+                                std::slice::from_ref(task),
+                                state,
+                                Reason::InvalidOffers,
+                                &message,
+                                now,
+                                out,
+                            );
+                        }
+                    }
                 }
                 None => {
                     let why = format!("Operation attempted with invalid offers: {why}");
@@ -197,4 +207,15 @@ fn tasks_of(operation: &offer::Operation) -> Option<&[TaskInfo]> {
 
 fn not_supported(kind: Type) -> String {
     format!("{} is not supported yet: of all operations only LAUNCH and LAUNCH_GROUP are", kind.as_str_name())
+}
+
+/// What a scheduler hears of a task that it tries to launch on invalid offers; nothing of one that it has, since
+/// a call that comes twice does not end what it launched (in Mesos it seems to). One that went with its agent may
+/// return with it, so it stays what the master said it was.
+fn told(framework: &Framework, task: &TaskId, dropped: TaskState) -> Option<TaskState> {
+    if framework.tasks.contains_key(task) || framework.unreachable_tasks.contains_key(task) {
+        return None;
+    }
+    let ended = framework.completed(task).filter(|ended| ended.told_by() == Some(Source::Master));
+    Some(ended.map_or(dropped, |ended| ended.state))
 }

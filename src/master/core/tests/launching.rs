@@ -42,6 +42,20 @@ fn offers_that_are_not_there_lose_their_tasks() {
     }
 }
 
+/// A launch that comes again after its task went with its agent, which may return with it.
+#[test]
+fn a_repeated_launch_says_nothing_new_of_a_task_that_was_lost() {
+    let (mut bench, from, agent, framework) = Bench::running(aware());
+    bench.event(Event::Exited(from.address));
+    bench.message(&from, Bench::agent_message(some(4.0, 1024.0)));
+    let lost = bench.updates("s")[0].state();
+    assert!(bench.task(&framework, "t").is_none());
+    let gone = crate::proto::Offer { id: "M-O9".into(), ..Default::default() };
+    bench.take();
+    bench.accept("s", &[&gone], vec![launch(vec![task("t", &agent)])]);
+    assert_eq!((refusal(&bench).0, refusal(&bench).1), (lost, Reason::InvalidOffers));
+}
+
 #[test]
 fn offers_must_go_together() {
     let (mut bench, _, agent, framework, offer) = offered(framework_info(&[]));
