@@ -3,8 +3,7 @@
 //! One thread, fed by one queue. A read gets a clone of `Node`, whose maps share their nodes with the core's,
 //! and is rendered elsewhere.
 
-use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap};
+use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
@@ -21,7 +20,7 @@ use super::detect::Detector;
 use super::sandboxes::Sandboxes;
 use super::streams::Outlet;
 use crate::agent::containerizer::mesos::Containerizer;
-use crate::base::time::Time;
+use crate::base::timers::Timers;
 use crate::base::upid::Upid;
 use crate::process::clock::Clock;
 use crate::process::link::Links;
@@ -154,36 +153,8 @@ struct Loop {
     streams: HashMap<StreamId, Outlet>,
     /// SUBSCRIBEs without an answer yet.
     subscribing: HashMap<ReplyId, StreamId>,
-    timers: BinaryHeap<Reverse<Wake>>,
-    armed: u64,
+    timers: Timers<Timer>,
     exit: Option<String>,
-}
-
-/// A timer, the earliest first; of equal times the one set first.
-struct Wake {
-    at: Time,
-    order: u64,
-    timer: Timer,
-}
-
-impl PartialEq for Wake {
-    fn eq(&self, other: &Wake) -> bool {
-        (self.at, self.order) == (other.at, other.order)
-    }
-}
-
-impl Eq for Wake {}
-
-impl PartialOrd for Wake {
-    fn partial_cmp(&self, other: &Wake) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for Wake {
-    fn cmp(&self, other: &Wake) -> std::cmp::Ordering {
-        (self.at, self.order).cmp(&(other.at, other.order))
-    }
 }
 
 impl Loop {
@@ -195,8 +166,7 @@ impl Loop {
             replies: HashMap::new(),
             streams: HashMap::new(),
             subscribing: HashMap::new(),
-            timers: BinaryHeap::new(),
-            armed: 0,
+            timers: Timers::default(),
             exit: None,
         }
     }
@@ -220,18 +190,12 @@ impl Loop {
     }
 
     fn sleep(&self) -> Duration {
-        let next = self.timers.peek().map(|Reverse(wake)| wake.at.since(self.shell.clock.now()));
+        let next = self.timers.next().map(|at| at.since(self.shell.clock.now()));
         next.unwrap_or(LONGEST_SLEEP).min(LONGEST_SLEEP)
     }
 
     fn wake_due(&mut self, effects: &mut Effects) {
-        let now = self.shell.clock.now();
-        // What these arm anew is for later, even if it is due: events have their turn in between.
-        let mut due = Vec::new();
-        while self.timers.peek().is_some_and(|Reverse(wake)| wake.at <= now) {
-            due.extend(self.timers.pop().map(|Reverse(wake)| wake.timer));
-        }
-        for timer in due {
+        for timer in self.timers.due(self.shell.clock.now()) {
             self.handle(Event::Timer(timer), effects);
         }
     }
@@ -292,10 +256,7 @@ impl Loop {
                 self.shell.containerizer.launch(*launch);
             }
             Effect::Destroy(container) => self.shell.containerizer.destroy(&container),
-            Effect::Wake { at, timer } => {
-                self.armed += 1;
-                self.timers.push(Reverse(Wake { at, order: self.armed, timer }));
-            }
+            Effect::Wake { at, timer } => self.timers.arm(at, timer),
             Effect::Exit(why) => {
                 self.exit.get_or_insert(why);
             }

@@ -8,5 +8,6 @@ pub mod bytes;
 pub mod duration;
 pub mod end;
 pub mod time;
+pub mod timers;
 pub mod upid;
 pub mod uuid;

@@ -1,7 +1,6 @@
 //! The core and what performs its effects: one value, turned by whoever has something for it (`run.rs`).
 
-use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap};
+use std::collections::HashMap;
 use std::sync::{Arc, Weak};
 
 use tokio::sync::oneshot;
@@ -16,6 +15,7 @@ use super::run::{Core, Input, Snapshot};
 use super::streams::Outlet;
 use crate::alloc::Call;
 use crate::base::time::Time;
+use crate::base::timers::Timers;
 use crate::base::upid::Upid;
 use crate::process::clock::Clock;
 use crate::process::link::Links;
@@ -50,38 +50,10 @@ pub struct Engine {
     streams: HashMap<StreamId, Outlet>,
     /// SUBSCRIBEs without an answer yet.
     subscribing: HashMap<ReplyId, StreamId>,
-    timers: BinaryHeap<Reverse<Wake>>,
-    armed: u64,
+    timers: Timers<Timer>,
     /// For the allocator, in one go at the end of a turn: each waking of its thread costs more than a call.
     calls: Vec<Call>,
     exit: Option<String>,
-}
-
-/// A timer, the earliest first; of equal times the one set first.
-struct Wake {
-    at: Time,
-    order: u64,
-    timer: Timer,
-}
-
-impl PartialEq for Wake {
-    fn eq(&self, other: &Wake) -> bool {
-        (self.at, self.order) == (other.at, other.order)
-    }
-}
-
-impl Eq for Wake {}
-
-impl PartialOrd for Wake {
-    fn partial_cmp(&self, other: &Wake) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for Wake {
-    fn cmp(&self, other: &Wake) -> std::cmp::Ordering {
-        (self.at, self.order).cmp(&(other.at, other.order))
-    }
 }
 
 impl Engine {
@@ -107,8 +79,7 @@ impl Engine {
             replies: HashMap::new(),
             streams: HashMap::new(),
             subscribing: HashMap::new(),
-            timers: BinaryHeap::new(),
-            armed: 0,
+            timers: Timers::default(),
             calls: Vec::new(),
             exit: None,
         };
@@ -118,7 +89,7 @@ impl Engine {
 
     /// When the next timer is due.
     pub fn next_wake(&self) -> Option<Time> {
-        self.timers.peek().map(|Reverse(wake)| wake.at)
+        self.timers.next()
     }
 
     pub fn now(&self) -> Time {
@@ -126,13 +97,7 @@ impl Engine {
     }
 
     pub fn wake_due(&mut self) {
-        let now = self.shell.clock.now();
-        // What these arm anew is for later, even if it is due: events have their turn in between.
-        let mut due = Vec::new();
-        while self.timers.peek().is_some_and(|Reverse(wake)| wake.at <= now) {
-            due.extend(self.timers.pop().map(|Reverse(wake)| wake.timer));
-        }
-        for timer in due {
+        for timer in self.timers.due(self.shell.clock.now()) {
             self.handle(Event::Timer(timer));
         }
     }
@@ -230,10 +195,7 @@ impl Engine {
                 self.published += 1;
                 self.shell.events.publish(self.published, happening);
             }
-            Effect::Wake { at, timer } => {
-                self.armed += 1;
-                self.timers.push(Reverse(Wake { at, order: self.armed, timer }));
-            }
+            Effect::Wake { at, timer } => self.timers.arm(at, timer),
             Effect::Exit(why) => {
                 self.exit.get_or_insert(why);
             }
