@@ -44,8 +44,6 @@ pub const WHOLE_LIFE: &[TaskState] =
 pub struct Seen {
     pub registered: usize,
     pub reregistered: usize,
-    pub tasks: usize,
-    pub acknowledged: usize,
 }
 
 pub struct Fleet {
@@ -281,17 +279,13 @@ impl Fleet {
                 self.send(agent, observer.unwrap_or_default(), &internal::PongSlaveMessage {}.into());
             }
             Message::RunTask(message) => {
-                self.count(|seen| seen.tasks += 1);
                 let framework = message.framework.id.clone().expect("the master adds it");
                 let life = Life { framework, left: self.script.get().iter().copied().collect() };
                 let task = message.task.task_id.clone();
                 self.agents.borrow_mut()[agent].tasks.insert(task.clone(), life);
                 self.tell(agent, &task);
             }
-            Message::StatusUpdateAcknowledgement(message) => {
-                self.count(|seen| seen.acknowledged += 1);
-                self.tell(agent, &message.task_id);
-            }
+            Message::StatusUpdateAcknowledgement(message) => self.tell(agent, &message.task_id),
             Message::Shutdown(message) => panic!("an agent is told to end: {:?}", message.message),
             _ => {}
         }

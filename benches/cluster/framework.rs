@@ -45,7 +45,6 @@ pub struct Framework {
     pub latencies: RefCell<Vec<Duration>>,
     pub offers: Cell<usize>,
     pub finished: Cell<usize>,
-    pub answered: Cell<usize>,
     pub changed: Notify,
 }
 
@@ -71,7 +70,6 @@ impl Framework {
             latencies: RefCell::default(),
             offers: Cell::default(),
             finished: Cell::default(),
-            answered: Cell::default(),
             changed: Notify::new(),
         });
         framework.post(&events, &subscribe);
@@ -89,7 +87,6 @@ impl Framework {
                     while let Some((head, body)) = answers.take() {
                         let refused = !head.first.contains(" 202 ");
                         assert!(!refused, "{}: {}", head.first, String::from_utf8_lossy(&body));
-                        calling.answered.set(calling.answered.get() + 1);
                     }
                 })
                 .await;

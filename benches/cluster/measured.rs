@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use procfs::process::Process;
+
 /// CPU time and memory of a process.
 #[derive(Clone, Copy, Debug)]
 pub struct Used {
@@ -12,15 +14,12 @@ pub struct Used {
 }
 
 pub fn used(pid: u32) -> Used {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).expect("the master is alive");
-    let fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace();
-    let ticks: f64 = fields.skip(11).take(2).filter_map(|field| field.parse::<f64>().ok()).sum();
-    // SAFETY: sysconf(3) only reads.
-    let per_second = unsafe { libc::sysconf(libc::_SC_CLK_TCK) } as f64;
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("the master is alive");
-    let memory = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let memory = memory.and_then(|line| line.split_whitespace().next()?.parse().ok()).unwrap_or(0.0);
-    Used { cpu: ticks / per_second, memory }
+    let pid = i32::try_from(pid).expect("a pid is positive");
+    let stat = Process::new(pid).and_then(|process| process.stat()).expect("the master is alive");
+    Used {
+        cpu: (stat.utime + stat.stime) as f64 / procfs::ticks_per_second() as f64,
+        memory: (stat.rss * procfs::page_size()) as f64 / 1024.0,
+    }
 }
 
 /// Waits until the master has done what it was asked for: it uses under a fifth of a core for a second.

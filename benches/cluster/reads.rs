@@ -49,14 +49,13 @@ pub fn client() -> ureq::Agent {
         .into()
 }
 
-/// Asks the same so many times.
+/// Asks the same so many times. Only the last answer has its body: they are large.
 pub fn times(master: SocketAddr, what: Ask, count: usize) -> Vec<Answer> {
     let client = client();
     let mut answers: Vec<Answer> = Vec::new();
     for _ in 0..count {
         if let Some(last) = answers.last_mut() {
-            // Only the last body is looked at.
-            last.body.shrink_to(0);
+            last.body = Vec::new();
         }
         answers.push(ask(&client, master, what));
     }

@@ -139,18 +139,6 @@ fn statistics_name_executors_and_limits() {
     assert_eq!(super::statistics(&state.node, &super::Usage::new()), b"[]");
 }
 
-/// Lists that hand-written JSON shows empty are not there in protobuf.
-fn without_empty_lists(value: &mut Value) {
-    match value {
-        Value::Object(fields) => {
-            fields.retain(|_, field| field.as_array().is_none_or(|array| !array.is_empty()));
-            fields.values_mut().for_each(without_empty_lists);
-        }
-        Value::Array(elements) => elements.iter_mut().for_each(without_empty_lists),
-        _ => {}
-    }
-}
-
 #[test]
 fn v1_says_the_same_in_both_encodings() {
     use super::v1::{Ask, answer, containers};
@@ -158,6 +146,7 @@ fn v1_says_the_same_in_both_encodings() {
     use crate::proto::agent::Response;
     use crate::proto::json::to_json;
     use crate::proto::writer::Encoding;
+    use crate::proto::writer::testing::without_empty_lists;
 
     let state = state();
     let json = |bytes: &[u8]| serde_json::from_slice::<Value>(bytes).unwrap();
@@ -166,9 +155,7 @@ fn v1_says_the_same_in_both_encodings() {
     for ask in [Ask::Frameworks, Ask::Executors, Ask::Operations, Ask::Tasks, Ask::Agent, Ask::State] {
         let [written, other] =
             [Encoding::Json, Encoding::Protobuf].map(|encoding| answer(ask, &state.node, encoding));
-        let mut written = json(&written);
-        without_empty_lists(&mut written);
-        assert_eq!(written, of_protobuf(&other), "{ask:?}");
+        assert_eq!(without_empty_lists(json(&written)), of_protobuf(&other), "{ask:?}");
     }
     let tasks = json(&answer(Ask::State, &state.node, Encoding::Json));
     let tasks = &tasks["get_state"]["get_tasks"];

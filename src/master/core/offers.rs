@@ -75,21 +75,8 @@ impl State {
     fn offer_message(&self, offer: &Offer) -> Option<proto::Offer> {
         let framework = self.cluster.framework(&offer.framework)?;
         let agent = self.cluster.agent(&offer.agent)?;
-        let multi_role = framework.can(FrameworkCapability::MultiRole);
-        let role = Some(offer.role.to_string());
-        Some(proto::Offer {
-            id: offer.id.clone(),
-            framework_id: offer.framework.clone(),
-            agent_id: offer.agent.clone(),
-            hostname: agent.info.hostname.clone(),
-            url: Some(agent_url(agent)),
-            domain: agent.info.domain.clone(),
-            resources: resources_for(framework, &offer.resources),
-            attributes: agent.info.attributes.clone(),
-            executor_ids: agent.executors_of(&offer.framework).cloned().collect(),
-            unavailability: None,
-            allocation_info: multi_role.then_some(resource::AllocationInfo { role }),
-        })
+        let allocated = framework.can(FrameworkCapability::MultiRole);
+        Some(described(offer, agent, resources_for(framework, &offer.resources), allocated))
     }
 
     /// Source: `Master::decline`, 1.11. Only the framework's own offers: Mesos takes back those of others too.
@@ -216,7 +203,31 @@ fn resources_for(framework: &Framework, resources: &Resources) -> Vec<proto::Res
     shown.to_old_protos().unwrap_or_else(|_| shown.to_protos())
 }
 
-pub(in crate::master) fn agent_url(agent: &Agent) -> Url {
+/// An offer as the API describes it, `resources` in the reader's way of writing them; `allocated`: the reader knows
+/// of more than one role.
+pub(in crate::master) fn described(
+    offer: &Offer,
+    agent: &Agent,
+    resources: Vec<proto::Resource>,
+    allocated: bool,
+) -> proto::Offer {
+    let role = Some(offer.role.to_string());
+    proto::Offer {
+        id: offer.id.clone(),
+        framework_id: offer.framework.clone(),
+        agent_id: offer.agent.clone(),
+        hostname: agent.info.hostname.clone(),
+        url: Some(agent_url(agent)),
+        domain: agent.info.domain.clone(),
+        resources,
+        attributes: agent.info.attributes.clone(),
+        executor_ids: agent.executors_of(&offer.framework).cloned().collect(),
+        unavailability: None,
+        allocation_info: allocated.then_some(resource::AllocationInfo { role }),
+    }
+}
+
+fn agent_url(agent: &Agent) -> Url {
     let address = proto::Address {
         hostname: Some(agent.info.hostname.clone()),
         ip: Some(agent.pid.address.ip().to_string()),

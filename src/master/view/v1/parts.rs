@@ -2,10 +2,9 @@
 
 use super::super::model::full;
 use crate::base::time::Time;
-use crate::master::core::offers::agent_url;
+use crate::master::core::offers::described;
 use crate::master::core::state::{Agent, Cluster, Framework, Offer, Task};
 use crate::proto::agent_info::Capability;
-use crate::proto::resource::AllocationInfo;
 use crate::proto::value::Type;
 use crate::proto::writer::Fields;
 use crate::proto::{self, AgentInfo, TimeInfo};
@@ -120,20 +119,7 @@ pub(super) fn framework_in(fields: &mut Fields<'_>, framework: &Framework, clust
 
 /// An offer as the master has it: its scheduler may have got it in an older form.
 fn offer(offer: &Offer, cluster: &Cluster) -> Option<proto::Offer> {
-    let agent = cluster.agent(&offer.agent)?;
-    Some(proto::Offer {
-        id: offer.id.clone(),
-        framework_id: offer.framework.clone(),
-        agent_id: offer.agent.clone(),
-        hostname: agent.info.hostname.clone(),
-        url: Some(agent_url(agent)),
-        domain: agent.info.domain.clone(),
-        resources: offer.resources.to_protos(),
-        attributes: agent.info.attributes.clone(),
-        executor_ids: agent.executors_of(&offer.framework).cloned().collect(),
-        unavailability: None,
-        allocation_info: Some(AllocationInfo { role: Some(offer.role.to_string()) }),
-    })
+    Some(described(offer, cluster.agent(&offer.agent)?, offer.resources.to_protos(), true))
 }
 
 /// A task with all that is known of it. Its resources are as the master keeps them, with `reservations` alone.
