@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | 0 values | `base`, `proto`, `resources` | std, serde, prost |
 //! | 1 cores | `alloc`, `registry`, every `core`, `view`, `validate`, `updates` | layer 0, named cores |
-//! | 2 shared shells | `process`, `posix`, `http`, `flags`, `files`, `logging`, `metrics` | 0, 1, tokio, axum, std::fs |
+//! | 2 shared shells | `process`, `posix`, `http`, `flags`, `files`, `logging`, `metrics`, `coordination` | 0, 1, tokio, axum, std::fs |
 //! | 3 roles | `master`, `agent`, `executor`, `driver`, `ctl` | 0, 1, 2; never each other |
 //! | 4 commands | `cmd`, `local` | everything |
 //!
@@ -17,6 +17,7 @@ pub mod agent;
 pub mod alloc;
 pub mod base;
 pub mod cmd;
+pub mod coordination;
 pub mod ctl;
 pub mod driver;
 pub mod executor;

@@ -25,6 +25,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("logging", SHELLS),
     ("metrics", SHELLS),
     ("posix", SHELLS),
+    ("coordination", SHELLS),
     ("webui", SHELLS),
     // Roles: never each other.
     ("master", BELOW_ROLES),
@@ -46,6 +47,7 @@ const SHELLS: &[&str] = &[
     "logging",
     "metrics",
     "posix",
+    "coordination",
     "webui",
 ];
 const BELOW_ROLES: &[&str] = &[
@@ -61,6 +63,7 @@ const BELOW_ROLES: &[&str] = &[
     "logging",
     "metrics",
     "posix",
+    "coordination",
     "webui",
 ];
 
