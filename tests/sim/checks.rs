@@ -7,6 +7,7 @@ use mesos::proto::{AgentId, FrameworkId, TaskId, TaskState};
 use mesos::resources::Resources;
 
 use crate::scheduler::{Scheduler, amount};
+use crate::setup;
 use crate::world::{MasterNode, Touched, World};
 
 /// The task is over and stays so, whoever says it.
@@ -40,7 +41,7 @@ pub fn always(world: &World) -> Result<(), String> {
         (Touched::Master, Some(master)) => {
             mesos::master::core::invariants::check(&master.state).map_err(|e| format!("master: {e}"))?;
             master.follower.check(master.state.cluster())?;
-            no_offer_beyond_what_is_free(master)
+            no_offer_beyond_what_is_free(world, master)
         }
         (Touched::Agent(index), _) => {
             if let Some(state) = &world.agents[index].state {
@@ -52,8 +53,10 @@ pub fn always(world: &World) -> Result<(), String> {
     }
 }
 
-/// Offered and used together fit the agent, counted here from tasks and offers, not from the master's sums.
-fn no_offer_beyond_what_is_free(master: &MasterNode) -> Result<(), String> {
+/// Offered and used together fit the agent, counted here from tasks and offers, not from the master's sums. The
+/// agent is the machine itself: an old message of it may let the master think for a while that it has less than is
+/// in use.
+fn no_offer_beyond_what_is_free(world: &World, master: &MasterNode) -> Result<(), String> {
     let cluster = master.state.cluster();
     let mut held: BTreeMap<&AgentId, [i64; 2]> = BTreeMap::new();
     let mut hold = |agent, resources: &Resources| {
@@ -71,7 +74,9 @@ fn no_offer_beyond_what_is_free(master: &MasterNode) -> Result<(), String> {
     }
     for (id, held) in held {
         let Some(agent) = cluster.agents.get(id) else { continue };
-        let total = sums_of(&agent.total);
+        let machine = world.agents.iter().position(|node| node.address == agent.pid.address);
+        let total = machine.map(|index| setup::resources(index, world.agents[index].extra));
+        let total = total.map_or([0, 0], |all| sums_of(&Resources::from_protos(&all).expect("valid")));
         if held[0] > total[0] || held[1] > total[1] {
             return Err(format!("agent {id} has {total:?} (cpus, mem), and {held:?} are offered or used"));
         }

@@ -11,6 +11,7 @@ use tracing::{debug, info, warn};
 
 use super::environment::{environment, grace_period};
 use super::state::{Connection, Executor, ExecutorPhase, Phase, State, Termination};
+use super::statuses::update_task;
 use super::{Effect, Effects, Timer, command};
 use crate::agent::containerizer::{Exit, Launch, Report};
 use crate::agent::paths;
@@ -262,10 +263,16 @@ impl State {
         }
         let terminating = self.node.framework(&framework_id).is_none_or(|framework| framework.terminating);
         if terminating {
-            // Nobody acknowledges what would be said of them.
-            if let Some(executor) = self.node.executor_mut(&framework_id, &id) {
-                let live = std::mem::take(&mut executor.launched_tasks);
-                executor.terminated_tasks.extend(live);
+            // Nobody acknowledges what would be said of them; they are remembered as what they are.
+            for task in live.iter().chain(&queued) {
+                let (state, reason) = (TaskState::TaskKilled, Reason::ExecutorTerminated);
+                let text = "The framework was shut down";
+                let update = self.own_status(now, &framework_id, task, state, reason, text, Some(&id));
+                if let Some(executor) = self.node.executor_mut(&framework_id, &id)
+                    && let Err(why) = update_task(executor, &update.status)
+                {
+                    warn!(%task, why, "a task's end is not remembered");
+                }
             }
         } else {
             for task in live.iter().chain(&queued) {

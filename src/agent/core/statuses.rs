@@ -327,6 +327,10 @@ impl State {
     /// They may yet be under way, and then must not run after all: so what the master decided up to now is outdated.
     pub(super) fn reconcile(&mut self, now: Time, message: ReconcileTasksMessage, out: &mut Effects) {
         let id = message.framework_id;
+        if self.node.framework(&id).is_some_and(|framework| framework.terminating) {
+            // Nobody would acknowledge it.
+            return;
+        }
         let state = message
             .framework
             .as_ref()
@@ -354,7 +358,7 @@ impl State {
 }
 
 /// Moves the task to the state it is said to be in.
-fn update_task(executor: &mut Executor, status: &TaskStatus) -> Result<(), &'static str> {
+pub(super) fn update_task(executor: &mut Executor, status: &TaskStatus) -> Result<(), &'static str> {
     let terminal = is_terminal(status.state);
     let id = &status.task_id;
     let mut task = if executor.is_queued(id) {

@@ -455,7 +455,8 @@ impl State {
         Some(asked)
     }
 
-    /// Tasks of frameworks that the agent knows as completed; the master may have them already.
+    /// Tasks of frameworks that the agent knows as completed; the master may have them already. One that was not
+    /// heard of to its end is over all the same: Mesos says ever after that it runs.
     fn adopt_completed(&mut self, frameworks: Vec<archive::Framework>) {
         for archive::Framework { framework_info, tasks, .. } in frameworks {
             let Some(framework) = framework_info.id.as_ref().and_then(|id| self.cluster.framework(id)) else {
@@ -467,8 +468,11 @@ impl State {
             let id = framework.id.clone();
             for task in tasks.into_iter().filter(|task| task.framework_id == id) {
                 if known.insert(task.task_id.clone())
-                    && let Some(task) = task_of(task)
+                    && let Some(mut task) = task_of(task)
                 {
+                    if !is_terminal(task.state) {
+                        task.state = TaskState::TaskLost;
+                    }
                     self.complete_task(Arc::new(task));
                 }
             }
