@@ -85,6 +85,13 @@ impl Flags {
                 add(row.name, value.to_string(), value.to_string());
             }
         }
+        // Agents are new ones each time, so there is nobody for a master to remember.
+        let chosen = |arg: &OsString| arg.to_string_lossy().starts_with("--registry=");
+        let is_chosen = passed_on.master.iter().any(chosen)
+            || environment.iter().any(|(name, _)| name == "MESOS_REGISTRY");
+        if !is_chosen {
+            passed_on.master.push("--registry=in_memory".into());
+        }
         // Replaced by the address that the master listens on, which is not known yet.
         passed_on.agent.push("--master=127.0.0.1:5050".into());
         Ok(Flags {
@@ -188,7 +195,7 @@ mod tests {
     fn refuses_what_neither_knows() {
         assert!(matches!(local(&["--nonsense=1"], &[]), Err(Error::Unknown { .. })));
         assert!(matches!(local(&["--master=127.0.0.1:1"], &[]), Err(Error::Invalid { .. })));
-        assert!(matches!(local(&["--registry=replicated_log"], &[]), Err(Error::Invalid { .. })));
+        assert!(matches!(local(&["--registry=elsewhere"], &[]), Err(Error::Invalid { .. })));
         assert!(matches!(local(&["--num_slaves=1001"], &[]), Err(Error::Invalid { .. })));
     }
 }

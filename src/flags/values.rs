@@ -106,6 +106,11 @@ impl Values {
         &self.warnings
     }
 
+    /// Something the operator should know of the flags taken together.
+    pub fn warn(&mut self, sentence: String) {
+        self.warnings.push(sentence);
+    }
+
     pub(super) fn insert(&mut self, entry: Entry) {
         if entry.source.is_some() {
             if entry.name != entry.row.name {

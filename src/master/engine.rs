@@ -4,13 +4,13 @@ use std::collections::HashMap;
 use std::sync::{Arc, Weak};
 
 use tokio::sync::oneshot;
-use tracing::{debug, warn};
+use tracing::{debug, info, warn};
 
 use super::allocator::Calls;
 use super::core::state::Cluster;
-use super::core::{self, Answer, Effect, Effects, Event, ReplyId, State, StreamId, Timer};
+use super::core::{self, Answer, Effect, Effects, Event, ReplyId, State, StreamId, Then, Timer};
 use super::events::Publisher;
-use super::registrar::Registrar;
+use super::registrar::Measures;
 use super::run::{Core, Input, Snapshot};
 use super::streams::Outlet;
 use crate::alloc::Call;
@@ -19,7 +19,9 @@ use crate::base::timers::Timers;
 use crate::base::upid::Upid;
 use crate::process::clock::Clock;
 use crate::process::link::Links;
-use crate::registry::store::Store;
+use crate::proto::MasterInfo;
+use crate::registry::store::{Memory, Patience, Store, Writer};
+use crate::registry::{Registrar, Registry, Step};
 
 /// What effects are performed with.
 pub struct Shell {
@@ -27,7 +29,10 @@ pub struct Shell {
     pub links: Links,
     pub calls: Calls,
     pub store: Box<dyn Store>,
-    pub registrar: Registrar,
+    pub patience: Patience,
+    pub measures: Measures,
+    /// Who leads from the start on, as noted in the registry.
+    pub info: Arc<MasterInfo>,
     pub events: Publisher,
     /// `master@ip:port` as others know it.
     pub pid: Upid,
@@ -36,6 +41,8 @@ pub struct Shell {
 pub struct Engine {
     core: Core,
     shell: Shell,
+    registrar: Registrar<Then>,
+    writer: Writer,
     state: State,
     effects: Effects,
     /// Counts events, and those of them after which views may show something else.
@@ -60,16 +67,26 @@ impl Engine {
     pub fn new(
         core: Core,
         mut shell: Shell,
-        make: impl FnOnce(&crate::registry::Registry, Time, &mut Effects) -> State,
-    ) -> Engine {
+        make: impl FnOnce(&Registry, Time, &mut Effects) -> State,
+    ) -> Result<Engine, String> {
         let begun = shell.clock.now();
-        let registry = shell.store.load();
-        shell.registrar.fetched(shell.clock.now().since(begun));
+        let place = shell.store.place();
+        let told = core.clone();
+        let done = move |result| told.written(result);
+        let store = std::mem::replace(&mut shell.store, Box::new(Memory));
+        let (writer, registry) = Writer::start(store, &shell.info, shell.patience, done)?;
+        let took = shell.clock.now().since(begun);
+        shell.measures.fetched(took);
+        let agents = registry.admitted.len();
+        info!(place, agents, ms = took.as_millis(), "recovered the registry");
         let mut effects = Effects::new();
         let state = make(&registry, shell.clock.now(), &mut effects);
+        let registrar = Registrar::new(registry, shell.patience.store);
         let mut this = Engine {
             core,
             shell,
+            registrar,
+            writer,
             state,
             effects,
             handled: 0,
@@ -84,12 +101,12 @@ impl Engine {
             exit: None,
         };
         this.perform();
-        this
+        Ok(this)
     }
 
-    /// When the next timer is due.
+    /// When the next timer is due, or the registrar has to be asked again.
     pub fn next_wake(&self) -> Option<Time> {
-        self.timers.next()
+        [self.timers.next(), self.registrar.next_wake()].into_iter().flatten().min()
     }
 
     pub fn now(&self) -> Time {
@@ -119,18 +136,45 @@ impl Engine {
                 }
                 self.handle(event);
             }
+            Input::Written(result) => self.registrar.written(result, self.shell.clock.now()),
+            // Who asked may be gone.
+            Input::Inspect(asker) => drop(asker.send(self.registrar.registry().clone())),
             Input::Stop(why) => self.exit = Some(why),
         }
     }
 
     /// The end of a turn; gives why there must not be another, if so.
     pub fn rest(&mut self) -> Option<String> {
+        self.store();
         for call in self.calls.drain(..) {
             if self.shell.calls.send(call).is_err() {
                 self.exit.get_or_insert_with(|| "the allocator has ended".to_owned());
             }
         }
         self.exit.take()
+    }
+
+    /// What operations of this turn change goes out in one write, unless one is out already.
+    fn store(&mut self) {
+        while let Some(step) = self.registrar.step(self.shell.clock.now()) {
+            match step {
+                Step::Write(batch) => {
+                    if let Some(result) = self.writer.write(batch) {
+                        self.registrar.written(result, self.shell.clock.now());
+                    }
+                }
+                Step::Answer { answers, took } => {
+                    if let Some(took) = took {
+                        self.shell.measures.stored(took);
+                    }
+                    for (then, done) in answers {
+                        self.core.tell(Event::Stored { then, done });
+                    }
+                }
+                Step::Fail(why) => self.exit = Some(why),
+            }
+        }
+        self.shell.measures.queued(self.registrar.queued());
     }
 
     fn handle(&mut self, event: Event) {
@@ -181,15 +225,7 @@ impl Engine {
             // What was pushed before still reaches the client.
             Effect::CloseStream(stream) => drop(self.streams.remove(&stream)),
             Effect::Reply { reply, answer } => self.reply(reply, answer),
-            Effect::Store { operation, then } => {
-                let (core, clock) = (self.core.clone(), self.shell.clock);
-                let submitted = self.shell.registrar.submitted(clock.now());
-                let done = move |done| {
-                    submitted.done(clock.now());
-                    core.tell(Event::Stored { then, done });
-                };
-                self.shell.store.submit(operation, Box::new(done));
-            }
+            Effect::Store { operation, then } => self.registrar.submit(operation, then),
             Effect::Alloc(call) => self.calls.push(call),
             Effect::Publish(happening) => {
                 self.published += 1;

@@ -10,7 +10,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::flags::common::{self, Address, FaultDomain, Logging};
-use crate::flags::{Error, Loaded, Table, Values, load};
+use crate::flags::{Error, Loaded, Table, Value, Values, load};
+use crate::registry::store::Patience;
 use crate::resources::roles;
 
 /// Every master flag of 0.15 and 1.11.
@@ -51,12 +52,26 @@ pub struct Flags {
     pub publish_per_framework_metrics: bool,
     /// Files of the web UI; none: those inside the binary.
     pub webui_dir: Option<PathBuf>,
+    pub registry: RegistryPlace,
+    pub registry_patience: Patience,
+    /// The most of the known agents that a new leader may remove for not returning; of 1.
+    pub recovery_agent_removal_limit: f64,
+    /// How far apart agents become unreachable, at least; none: as they come.
+    pub agent_removal_interval: Option<Duration>,
     pub registry_gc_interval: Duration,
     pub registry_max_agent_age: Duration,
     pub registry_max_agent_count: u64,
     pub domain: Option<FaultDomain>,
     /// Everything, for `/flags` and for `Values::warnings`.
     pub values: Values,
+}
+
+/// Where a registry is kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RegistryPlace {
+    InMemory,
+    /// In a database below this folder.
+    Local(PathBuf),
 }
 
 /// How the allocator orders roles, or frameworks of a role.
@@ -67,7 +82,7 @@ pub enum Sorter {
 }
 
 impl Flags {
-    pub fn from_values(values: Values) -> Result<Flags, Error> {
+    pub fn from_values(mut values: Values) -> Result<Flags, Error> {
         let mut roles = values.set("roles");
         if let Some(roles) = &mut roles {
             roles.insert("*".to_owned());
@@ -80,6 +95,9 @@ impl Flags {
         if let Some(role) = weights.keys().find(unknown) {
             return Err(Error::invalid("weights", format!("role '{role}' is not among those of 'roles'")));
         }
+        let registry = registry(&mut values)?;
+        let limit = values.text("recovery_agent_removal_limit").unwrap_or_default();
+        let interval = values.text("agent_removal_rate_limit").map(|text| rows::removal_interval(&text));
         Ok(Flags {
             address: Address::from_values(&values)?,
             logging: Logging::from_values(&values),
@@ -107,6 +125,16 @@ impl Flags {
             filter_gpu_resources: values.bool("filter_gpu_resources"),
             publish_per_framework_metrics: values.bool("publish_per_framework_metrics"),
             webui_dir: values.text("webui_dir").filter(|_| values.is_set("webui_dir")).map(PathBuf::from),
+            registry,
+            registry_patience: Patience {
+                fetch: values.duration("registry_fetch_timeout"),
+                store: values.duration("registry_store_timeout"),
+            },
+            recovery_agent_removal_limit: rows::percentage(&limit)
+                .map_err(|why| Error::invalid("recovery_agent_removal_limit", why))?,
+            agent_removal_interval: interval
+                .transpose()
+                .map_err(|why| Error::invalid("agent_removal_rate_limit", why))?,
             registry_gc_interval: values.duration("registry_gc_interval"),
             registry_max_agent_age: values.duration("registry_max_agent_age"),
             registry_max_agent_count: values.count("registry_max_agent_count"),
@@ -130,6 +158,45 @@ impl Flags {
         Flags::from_args(&["--ip=127.0.0.1", "--port=0", "--hostname=localhost"])
             .expect("the defaults of the table are valid")
     }
+}
+
+/// What existing installations pass for a replicated log is said to have another meaning, once.
+fn registry(values: &mut Values) -> Result<RegistryPlace, Error> {
+    let chosen = values.text("registry").filter(|chosen| chosen != "replicated_log");
+    let work_dir = values.text("work_dir").map(PathBuf::from);
+    let place = match (chosen.as_deref(), work_dir) {
+        (Some("in_memory"), _) | (None, None) => RegistryPlace::InMemory,
+        (_, Some(work_dir)) => RegistryPlace::Local(work_dir),
+        (_, None) => {
+            return Err(Error::Contradiction(
+                "--registry=local needs --work_dir, where to keep it".to_owned(),
+            ));
+        }
+    };
+    let of_log = [
+        ("registry=replicated_log", chosen.is_none() && values.text("registry").is_some()),
+        ("quorum", values.is_set("quorum")),
+        ("log_auto_initialize", values.is_set("log_auto_initialize")),
+    ];
+    let of_log: Vec<String> =
+        of_log.iter().filter(|(_, given)| *given).map(|(name, _)| format!("--{name}")).collect();
+    if !of_log.is_empty() {
+        let used = match &place {
+            RegistryPlace::InMemory => {
+                "in memory (there is no --work_dir), and end with this master".to_owned()
+            }
+            RegistryPlace::Local(work_dir) => format!("in a database in {}", work_dir.display()),
+        };
+        values.warn(format!("{}: there is no replicated log here; facts are kept {used}", of_log.join(" ")));
+    }
+    let name = match place {
+        RegistryPlace::InMemory => "in_memory",
+        RegistryPlace::Local(_) => "local",
+    };
+    if let Some((row, _)) = table().find("registry") {
+        values.settle(row, Value::Text(name.to_owned()));
+    }
+    Ok(place)
 }
 
 fn sorter(values: &Values, name: &str) -> Sorter {

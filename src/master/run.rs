@@ -30,6 +30,7 @@ use super::streams::Outlet;
 use crate::alloc::Grant;
 use crate::base::time::Time;
 use crate::process::server::Charge;
+use crate::registry::{Failure, Registry};
 
 /// Events handled in one turn.
 const TURN: usize = 256;
@@ -48,6 +49,10 @@ pub enum Input {
         answer: oneshot::Sender<Answer>,
         stream: Option<(StreamId, Outlet)>,
     },
+    /// What became of a write of the registry.
+    Written(Result<(), Failure>),
+    /// Somebody wants to see the registry.
+    Inspect(oneshot::Sender<Registry>),
     Stop(String),
 }
 
@@ -65,7 +70,7 @@ impl Input {
         match self {
             Input::Event(Event::Message { .. }, _) => Kind::Message,
             Input::Ask { .. } => Kind::HttpRequest,
-            Input::Event(..) | Input::Stop(_) => Kind::Dispatch,
+            Input::Event(..) | Input::Written(_) | Input::Inspect(_) | Input::Stop(_) => Kind::Dispatch,
         }
     }
 }
@@ -177,6 +182,19 @@ impl Core {
         let _ = self.send(Input::Stop(why.to_owned()));
     }
 
+    /// A write of the registry ended.
+    pub fn written(&self, result: Result<(), Failure>) {
+        // What it answers is of no interest if the core has ended.
+        let _ = self.send(Input::Written(result));
+    }
+
+    /// The registry, with what is being written to it.
+    pub async fn registry(&self) -> Result<Registry, Ended> {
+        let (sender, registry) = oneshot::channel();
+        self.send(Input::Inspect(sender))?;
+        registry.await.map_err(|_| Ended)
+    }
+
     /// Queues an event and waits for its answer.
     pub async fn ask(&self, event: impl FnOnce(ReplyId) -> Event) -> Result<Answer, Ended> {
         self.ask_with(event, None).await
@@ -223,7 +241,7 @@ impl Core {
 pub fn start(
     inbox: Inbox,
     shell: Shell,
-    make: impl FnOnce(&crate::registry::Registry, Time, &mut Effects) -> State + Send + 'static,
+    make: impl FnOnce(&Registry, Time, &mut Effects) -> State + Send + 'static,
 ) -> std::io::Result<oneshot::Receiver<String>> {
     let (ended, end) = oneshot::channel();
     let shared = inbox.core.shared.clone();
@@ -232,13 +250,14 @@ pub fn start(
         let core = inbox.core.clone();
         let made = std::panic::catch_unwind(AssertUnwindSafe(|| Engine::new(core, shell, make)));
         match made {
-            Ok(engine) => {
+            Ok(Ok(engine)) => {
                 let planned = engine.now();
                 *lock(&shared.engine) = Some(Started { engine, planned, ended });
                 inbox.started = true;
                 shared.keep();
             }
             // Nobody may be waiting any more; the inbox closes behind it.
+            Ok(Err(why)) => drop(ended.send(why)),
             Err(_) => drop(ended.send(PANICKED.to_owned())),
         }
     })?;

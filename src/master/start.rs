@@ -13,9 +13,9 @@ use tokio::sync::oneshot;
 use tracing::{debug, info, warn};
 
 use super::core::{Event, State};
-use super::flags::Flags;
+use super::flags::{Flags, RegistryPlace};
 use super::http::{self, Site, Tools};
-use super::registrar::Registrar;
+use super::registrar::Measures;
 use super::run::{self, Core, Shell};
 use super::{allocator, events, metrics};
 use crate::base::build;
@@ -34,7 +34,7 @@ use crate::proto::domain_info::FaultDomain;
 use crate::proto::domain_info::fault_domain::{RegionInfo, ZoneInfo};
 use crate::proto::master_info::{Capability, capability};
 use crate::proto::{Address, DomainInfo, MasterInfo, Message};
-use crate::registry::store::Memory;
+use crate::registry::store::{Local, Memory, Store};
 
 /// How often `--whitelist` is read. Source: `WHITELIST_WATCH_INTERVAL`, 1.11.
 const WHITELIST_INTERVAL: Duration = Duration::from_secs(5);
@@ -97,9 +97,21 @@ pub async fn start(flags: Flags, log: &Log) -> Result<Running, StartError> {
     let most = usize::try_from(flags.max_operator_event_stream_subscribers).unwrap_or(usize::MAX);
     let (publisher, hub, happenings) = events::channel(&info.id, most, events::Limits::default());
     events::start(&hub, happenings).map_err(StartError::Thread)?;
-    let store = Box::new(Memory::default());
-    let registrar = Registrar::of(&numbers);
-    let shell = Shell { clock, links, calls: calls.clone(), store, registrar, events: publisher, pid };
+    let store = store(&flags);
+    let measures = Measures::of(&numbers);
+    let (patience, info_shown) = (flags.registry_patience, info.clone());
+    let calls_out = calls.clone();
+    let shell = Shell {
+        clock,
+        links,
+        calls: calls_out,
+        store,
+        patience,
+        measures,
+        info: info_shown,
+        events: publisher,
+        pid,
+    };
     let started = clock.now();
     let (state_flags, state_info) = (flags.clone(), MasterInfo::clone(&info));
     let whitelist = flags.whitelist.as_deref().map(read_whitelist).transpose();
@@ -138,6 +150,14 @@ pub async fn start(flags: Flags, log: &Log) -> Result<Running, StartError> {
     tokio::spawn(server::serve(listener, processes, routes, Limits::default()));
     info!(id = info.id, pid = info.pid, %listening, hostname = info.hostname, "master serves");
     Ok(Running { address: advertised.address, ended, listening })
+}
+
+/// Where this master's registry is.
+fn store(flags: &Flags) -> Box<dyn Store> {
+    match &flags.registry {
+        RegistryPlace::InMemory => Box::new(Memory),
+        RegistryPlace::Local(work_dir) => Box::new(Local::new(work_dir)),
+    }
 }
 
 /// What schedulers and agents are told of this master. Source: the constructor of `Master`, master.cpp 1.11.

@@ -11,7 +11,7 @@ use tokio::time::timeout;
 
 use super::core::{Answer, Event, Operate, State, StreamId};
 use super::flags::Flags;
-use super::registrar::Registrar;
+use super::registrar::Measures;
 use super::run::{self, Core, Shell};
 use super::{allocator, events, streams};
 use crate::http::content::ContentType;
@@ -39,8 +39,9 @@ fn master() -> (Core, tokio::sync::oneshot::Receiver<String>) {
     let pid = "master@127.0.0.1:5050".parse().unwrap();
     let (publisher, hub, happenings) = events::channel("m", 10, events::Limits::default());
     events::start(&hub, happenings).unwrap();
-    let (store, registrar) = (Box::new(Memory::default()), Registrar::of(&numbers));
-    let shell = Shell { clock, links, calls, store, registrar, events: publisher, pid };
+    let (store, measures) = (Box::new(Memory), Measures::of(&numbers));
+    let (patience, info) = (flags.registry_patience, Arc::default());
+    let shell = Shell { clock, links, calls, store, patience, measures, info, events: publisher, pid };
     let started = clock.now();
     let make = move |registry: &_, now, out: &mut _| {
         State::new(flags, MasterInfo::default(), registry, started, now, out)

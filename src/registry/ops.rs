@@ -2,15 +2,39 @@
 //!
 //! Source: master/registry_operations.cpp 1.11.
 
-use std::collections::btree_map::Entry;
+use std::sync::Arc;
 
-use super::{Operation, Outcome, Registry};
-use crate::proto::AgentId;
+use imbl::OrdMap;
+use imbl::ordmap::Entry;
+
+use super::{Key, Operation, Outcome, Registry};
+use crate::proto::{AgentId, AgentInfo};
+
+impl Operation {
+    /// The keys whose records it may change.
+    pub fn keys(&self) -> Vec<Key> {
+        let of = |info: &AgentInfo| info.id.clone().map(Key::Agent).into_iter().collect();
+        match self {
+            Operation::Lead(_) => vec![Key::Master],
+            Operation::Admit(info) | Operation::Update(info) | Operation::MarkReachable(info) => of(info),
+            Operation::MarkUnreachable { agent, .. }
+            | Operation::MarkGone { agent, .. }
+            | Operation::Remove(agent) => vec![Key::Agent(agent.clone())],
+            Operation::Prune { unreachable, gone } => {
+                unreachable.iter().chain(gone).cloned().map(Key::Agent).collect()
+            }
+        }
+    }
+}
 
 impl Registry {
     /// Changes the registry, or leaves it as it is and refuses.
     pub fn apply(&mut self, operation: &Operation) -> Outcome {
         let changed = match operation {
+            Operation::Lead(info) => {
+                self.master = Some(info.clone());
+                true
+            }
             Operation::Admit(info) => self.admit(info),
             Operation::Update(info) => match info.id.as_ref().and_then(|id| self.admitted.get_mut(id)) {
                 Some(admitted) => {
@@ -34,24 +58,34 @@ impl Registry {
             },
             Operation::MarkGone { agent, at } => {
                 let admitted = self.admitted.remove(agent).is_some();
+                self.drains.remove(agent);
                 let known = self.unreachable.remove(agent).is_some() || admitted;
                 known && self.gone.insert(agent.clone(), *at).is_none()
             }
-            Operation::Remove(agent) => self.admitted.remove(agent).is_some(),
+            Operation::Remove(agent) => {
+                let known = self.admitted.remove(agent).is_some();
+                if known {
+                    self.drains.remove(agent);
+                }
+                known
+            }
             Operation::Prune { unreachable, gone } => {
-                let forget = |agents: &[AgentId], from: &mut std::collections::BTreeMap<AgentId, _>| {
-                    agents.iter().filter(|agent| from.remove(agent).is_some()).count() > 0
+                let forget = |agents: &[AgentId], from: &mut OrdMap<AgentId, _>| {
+                    agents.iter().filter(|agent| from.remove(*agent).is_some()).count() > 0
                 };
                 let some_unreachable = forget(unreachable, &mut self.unreachable);
+                for agent in unreachable.iter().filter(|agent| !self.admitted.contains_key(*agent)) {
+                    self.drains.remove(agent);
+                }
                 forget(gone, &mut self.gone) || some_unreachable
             }
         };
         if changed { Outcome::Stored } else { Outcome::Refused }
     }
 
-    fn admit(&mut self, info: &std::sync::Arc<crate::proto::AgentInfo>) -> bool {
+    fn admit(&mut self, info: &Arc<AgentInfo>) -> bool {
         let Some(id) = &info.id else { return false };
-        if self.gone.contains_key(id) {
+        if self.gone.contains_key(id) || self.unreachable.contains_key(id) {
             return false;
         }
         match self.admitted.entry(id.clone()) {
@@ -66,11 +100,8 @@ impl Registry {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
     use crate::base::time::Time;
-    use crate::proto::AgentInfo;
 
     fn info(id: &str) -> Arc<AgentInfo> {
         Arc::new(AgentInfo { id: Some(id.into()), hostname: "h".to_owned(), ..AgentInfo::default() })

@@ -20,6 +20,7 @@ mod logging;
 mod metrics;
 mod operators;
 mod profiler;
+mod registry;
 mod rest;
 mod v0_executors;
 mod wire;

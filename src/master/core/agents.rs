@@ -47,13 +47,14 @@ impl State {
                 return;
             }
         }
-        let info = AgentInfo { id: Some(self.next_agent_id()), ..message.agent.clone() };
+        let id = self.next_agent_id();
         self.registering.insert(from.clone());
-        tracing::info!(%from, hostname = %info.hostname, agent = %info.id.as_ref().expect("set above"), "registering agent");
-        let registration = Box::new(RegisterSlaveMessage { agent: info.clone(), ..message });
+        tracing::info!(%from, hostname = %message.agent.hostname, agent = %id, "registering agent");
+        let info = Arc::new(AgentInfo { id: Some(id), ..message.agent.clone() });
+        let registration = Box::new(message);
         out.push(Effect::Store {
-            operation: Operation::Admit(Arc::new(info)),
-            then: Then::Admitted { from, registration },
+            operation: Operation::Admit(info.clone()),
+            then: Then::Admitted { from, info, registration },
         });
     }
 
@@ -61,13 +62,14 @@ impl State {
     pub(super) fn admitted(
         &mut self,
         from: Upid,
+        info: Arc<AgentInfo>,
         message: RegisterSlaveMessage,
         done: Outcome,
         now: Time,
         out: &mut Effects,
     ) {
         self.registering.remove(&from);
-        let Some(id) = message.agent.id.clone() else { return };
+        let Some(id) = info.id.clone() else { return };
         if done == Outcome::Refused || self.cluster.agents.contains_key(&id) {
             tracing::warn!(agent = %id, %from, "the registry has an agent of this id, registration ignored");
             return;
@@ -76,7 +78,7 @@ impl State {
             tracing::warn!(agent = %id, %from, "another agent came back at this address, registration ignored");
             return;
         }
-        let total = match validate::agent::total(&message.agent, &message.checkpointed_resources) {
+        let total = match validate::agent::total(&info, &message.checkpointed_resources) {
             Ok(total) => total,
             Err(why) => return self.drop_message(&from, "registration", &why),
         };
@@ -96,10 +98,9 @@ impl State {
             tasks: Default::default(),
             executors: Default::default(),
             offers: Default::default(),
-            info: Arc::new(message.agent),
+            info: info.clone(),
         };
         let number = self.welcome(agent, message.resource_version_uuid, now, out);
-        let info = self.cluster.agents[&id].info.clone();
         out.push(Effect::Alloc(alloc::Call::AddAgent { id: id.clone(), number, info, total, held: vec![] }));
         self.send_registered(&id, out);
         tracing::info!(agent = %id, "registered agent");
@@ -119,6 +120,7 @@ impl State {
             observer,
             timeouts: 0,
             pinged: false,
+            marking: false,
             disconnections: 0,
             resource_version,
             killed: Default::default(),

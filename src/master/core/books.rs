@@ -9,6 +9,7 @@ use std::sync::Arc;
 use super::authentication::Sessions;
 use super::happenings::{Followers, Happening};
 use super::offers::unallocated;
+use super::removal_rate::Removals;
 use super::state::{Agent, Cluster, Connection, Counters, Framework, Offer, Task};
 use super::{Effect, Effects, StreamId, Timer};
 use crate::alloc;
@@ -35,6 +36,9 @@ pub struct State {
     pub(super) authentications: Sessions,
     pub(super) followers: Followers,
     pub(super) watches: BTreeMap<AgentId, Watch>,
+    pub(super) removals: Removals,
+    /// Agents of the registry when this master began to lead.
+    pub(super) expected: usize,
     observers: BTreeMap<u64, AgentId>,
     agent_by_pid: BTreeMap<Upid, AgentId>,
     agents_at: BTreeMap<SocketAddr, BTreeSet<AgentId>>,
@@ -70,6 +74,8 @@ pub(super) struct Watch {
     pub timeouts: u64,
     /// The last ping is unanswered.
     pub pinged: bool,
+    /// Too many were: its mark waits for `--agent_removal_rate_limit`.
+    pub marking: bool,
     /// Counts disconnections, so that an old timer is known as such.
     pub disconnections: u64,
     pub resource_version: Option<Uuid>,
@@ -97,9 +103,9 @@ impl State {
             started,
             elected: now,
             agents: Default::default(),
-            unreachable: registry.unreachable.clone().into(),
-            gone: registry.gone.clone().into(),
-            recovered: registry.admitted.clone().into(),
+            unreachable: registry.unreachable.clone(),
+            gone: registry.gone.clone(),
+            recovered: registry.admitted.clone(),
             frameworks: Default::default(),
             completed_frameworks: Default::default(),
             traffic: Default::default(),
@@ -124,6 +130,8 @@ impl State {
             authentications: Sessions::default(),
             followers: Followers::default(),
             watches: BTreeMap::new(),
+            removals: Removals::default(),
+            expected: registry.admitted.len(),
             observers: BTreeMap::new(),
             agent_by_pid: BTreeMap::new(),
             agents_at: BTreeMap::new(),

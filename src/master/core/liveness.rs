@@ -16,6 +16,7 @@ use crate::registry::Operation;
 use super::agents::is_believed;
 use super::books::{Changing, State};
 use super::removal::End;
+use super::removal_rate::Cause;
 use super::tell::status_of;
 use super::{Answer, Effect, Effects, OBSERVER, ReplyId, Then, Timer};
 
@@ -44,7 +45,7 @@ impl State {
         if watch.pinged {
             watch.timeouts += 1;
             if watch.timeouts >= most {
-                self.begin_unreachable(id, "health check timed out", now, out);
+                self.mark_unreachable(id, Cause::Silence { observer: number }, now, out);
             }
         }
         self.ping(id, now, out);
@@ -62,6 +63,9 @@ impl State {
         if let Some(watch) = self.watches.get_mut(&id) {
             watch.timeouts = 0;
             watch.pinged = false;
+            if std::mem::take(&mut watch.marking) {
+                self.cancel_silence(&id);
+            }
         }
     }
 
@@ -99,37 +103,45 @@ impl State {
 
     /// A disconnected agent had `--agent_reregister_timeout` to come back; it may answer pings and still hang.
     pub(super) fn reregister_late(&mut self, id: &AgentId, number: u64, now: Time, out: &mut Effects) {
-        let disconnected = self.cluster.agent(id).is_some_and(|agent| !agent.connected);
-        let current = self.watches.get(id).is_some_and(|watch| watch.disconnections == number);
-        if disconnected && current {
-            let time = duration::format(self.flags.agent_reregister_timeout);
-            self.begin_unreachable(
-                id,
-                &format!("agent did not reregister within {time} after disconnecting"),
-                now,
-                out,
-            );
+        let cause = Cause::Disconnection { number };
+        if self.still_applies(id, cause) {
+            self.mark_unreachable(id, cause, now, out);
         }
     }
 
-    /// Agents of the registry had their time to come back to a new leader.
+    /// Agents of the registry had their time to come back to a new leader. If too many did not, it is this master
+    /// that may be wrong, or its network: it ends, and an operator looks.
+    ///
+    /// Source: `Master::recoveredSlavesTimeout`, 1.11.
     pub(super) fn recovery_over(&mut self, now: Time, out: &mut Effects) {
-        let time = duration::format(self.flags.agent_reregister_timeout);
-        let why = format!("did not reregister within {time} after master failover");
+        let (late, expected) = (self.cluster.recovered.len(), self.expected.max(1));
+        let (part, limit) = (late as f64 / expected as f64, self.flags.recovery_agent_removal_limit);
+        if part > limit {
+            let time = duration::format(self.flags.agent_reregister_timeout);
+            return out.push(Effect::Exit(format!(
+                "Post-recovery agent removal limit exceeded! After {time} there were {late} ({}%) agents \
+                 recovered from the registry that did not reregister. The configured removal limit is {}%. \
+                 Please investigate or increase this limit to proceed further",
+                part * 100.0,
+                limit * 100.0,
+            )));
+        }
         let late: Vec<AgentId> = self.cluster.recovered.keys().cloned().collect();
         for id in late {
-            self.begin_unreachable(&id, &why, now, out);
+            if self.still_applies(&id, Cause::Failover) {
+                self.mark_unreachable(&id, Cause::Failover, now, out);
+            }
         }
     }
 
     /// Source: `Master::markUnreachable`, 1.11.
-    fn begin_unreachable(&mut self, id: &AgentId, why: &str, now: Time, out: &mut Effects) {
+    pub(super) fn begin_unreachable(&mut self, id: &AgentId, why: &str, now: Time, out: &mut Effects) {
         if let Some(changing) = self.changing.get(id) {
             tracing::warn!(agent = %id, ?changing, "not marking agent unreachable, another change of it is stored");
+            self.count("slave_unreachable_canceled");
             return;
         }
         tracing::info!(agent = %id, why, "marking agent unreachable");
-        self.count("slave_unreachable_scheduled");
         self.count("slave_unreachable_completed");
         self.changing.insert(id.clone(), Changing::Unreachable);
         out.push(Effect::Store {

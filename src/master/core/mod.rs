@@ -15,6 +15,7 @@ mod liveness;
 pub(super) mod offers;
 mod reconcile;
 mod removal;
+mod removal_rate;
 mod reregister;
 mod schedulers;
 pub mod state;
@@ -34,7 +35,7 @@ use crate::base::time::Time;
 use crate::base::upid::Upid;
 use crate::proto::internal::{RegisterSlaveMessage, ReregisterSlaveMessage};
 use crate::proto::message::Message;
-use crate::proto::{AgentId, FrameworkId, OfferId, TaskId, scheduler};
+use crate::proto::{AgentId, AgentInfo, FrameworkId, OfferId, TaskId, scheduler};
 use crate::registry;
 
 pub use books::State;
@@ -130,16 +131,20 @@ pub enum Operate {
 pub enum Then {
     Admitted {
         from: Upid,
+        /// The agent as the registry has it.
+        info: Arc<AgentInfo>,
         registration: Box<RegisterSlaveMessage>,
     },
     /// The agent was unreachable, unknown, or is back for the first time since this master leads.
     Readmitted {
         from: Upid,
+        info: Arc<AgentInfo>,
         registration: Box<ReregisterSlaveMessage>,
     },
     /// A registered agent came back with another description.
     Updated {
         from: Upid,
+        info: Arc<AgentInfo>,
         registration: Box<ReregisterSlaveMessage>,
     },
     Unreachable {
@@ -179,6 +184,8 @@ pub enum Timer {
     Authentication(u64),
     /// A HEARTBEAT to a subscribed scheduler is due.
     Heartbeat { framework: FrameworkId, stream: StreamId },
+    /// `--agent_removal_rate_limit`: the next agent may become unreachable.
+    Removal,
     /// `--registry_gc_interval`.
     Prune,
     /// `--agent_reregister_timeout` after the election: agents of the registry that are not back are unreachable.
@@ -187,7 +194,10 @@ pub enum Timer {
 
 impl Timer {
     fn is_passing(&self) -> bool {
-        matches!(self, Timer::Allocate | Timer::Ping { .. } | Timer::Heartbeat { .. } | Timer::Prune)
+        matches!(
+            self,
+            Timer::Allocate | Timer::Ping { .. } | Timer::Heartbeat { .. } | Timer::Prune | Timer::Removal
+        )
     }
 }
 
@@ -291,9 +301,13 @@ pub fn handle(state: &mut State, event: Event, now: Time, out: &mut Effects) {
 
 fn stored(state: &mut State, then: Then, done: registry::Outcome, now: Time, out: &mut Effects) {
     match then {
-        Then::Admitted { from, registration } => state.admitted(from, *registration, done, now, out),
-        Then::Readmitted { from, registration } => state.readmitted(from, *registration, now, out),
-        Then::Updated { from, registration } => state.updated(from, *registration, now, out),
+        Then::Admitted { from, info, registration } => {
+            state.admitted(from, info, *registration, done, now, out);
+        }
+        Then::Readmitted { from, info, registration } => {
+            state.readmitted(from, info, *registration, now, out);
+        }
+        Then::Updated { from, info, registration } => state.updated(from, info, *registration, now, out),
         Then::Unreachable { agent, at, why } => state.unreachable(&agent, at, &why, now, out),
         Then::Removed { agent, why } => state.removed(&agent, &why, now, out),
         Then::Gone { agent, at, reply } => state.gone(&agent, at, reply, now, out),
@@ -314,6 +328,7 @@ fn woken(state: &mut State, timer: Timer, now: Time, out: &mut Effects) {
         Timer::Offer(offer) => state.rescind(&offer, out),
         Timer::Heartbeat { framework, stream } => state.heartbeat(framework, stream, now, out),
         Timer::Prune => state.prune(now, out),
+        Timer::Removal => state.removal_due(now, out),
         Timer::Recovered => state.recovery_over(now, out),
     }
 }

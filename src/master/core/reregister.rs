@@ -14,7 +14,9 @@ use crate::proto::internal::{
     ShutdownMessage, SlaveReregisteredMessage, archive,
 };
 use crate::proto::task_status::{Reason, Source};
-use crate::proto::{self, AgentId, ExecutorInfo, FrameworkId, FrameworkInfo, TaskId, TaskState, TaskStatus};
+use crate::proto::{
+    self, AgentId, AgentInfo, ExecutorInfo, FrameworkId, FrameworkInfo, TaskId, TaskState, TaskStatus,
+};
 use crate::registry::Operation;
 use crate::resources::Resources;
 
@@ -68,7 +70,8 @@ impl State {
             }
             // Not before the other one at its address is out of the books, which its removal being stored tells.
             if *agent.info == message.agent && other.is_none() {
-                return self.updated(from, message, now, out);
+                let info = agent.info.clone();
+                return self.updated(from, info, message, now, out);
             }
         }
         self.readmit(id, from, message, now, out);
@@ -83,21 +86,22 @@ impl State {
         now: Time,
         out: &mut Effects,
     ) {
-        let info = Arc::new(message.agent.clone());
         let registered = self.cluster.agents.contains_key(&id);
         let recovered = self.cluster.recovered.get(&id);
-        if recovered == Some(&info) {
-            return self.readmitted(from, message, now, out);
+        if let Some(known) = recovered.filter(|known| ***known == message.agent) {
+            let info = known.clone();
+            return self.readmitted(from, info, message, now, out);
         }
+        let info = Arc::new(message.agent.clone());
         // An agent that neither list has was forgotten as unreachable long ago; it is as welcome.
         let operation = match registered || recovered.is_some() {
-            true => Operation::Update(info),
-            false => Operation::MarkReachable(info),
+            true => Operation::Update(info.clone()),
+            false => Operation::MarkReachable(info.clone()),
         };
         let registration = Box::new(message);
         let then = match registered {
-            true => Then::Updated { from, registration },
-            false => Then::Readmitted { from, registration },
+            true => Then::Updated { from, info, registration },
+            false => Then::Readmitted { from, info, registration },
         };
         self.changing.insert(id, Changing::Reregistering);
         out.push(Effect::Store { operation, then });
@@ -113,6 +117,7 @@ impl State {
     pub(super) fn readmitted(
         &mut self,
         from: Upid,
+        info: Arc<AgentInfo>,
         message: ReregisterSlaveMessage,
         now: Time,
         out: &mut Effects,
@@ -152,7 +157,7 @@ impl State {
             tasks: Default::default(),
             executors: Default::default(),
             offers: Default::default(),
-            info: Arc::new(message.agent),
+            info: info.clone(),
         };
         let number = self.welcome(agent, message.resource_version_uuid, now, out);
         self.learn_frameworks(&id, &message.frameworks, now, out);
@@ -174,7 +179,6 @@ impl State {
             self.adopt_task(&id, task, &message.frameworks, told, &mut held, now, out);
         }
         self.adopt_completed(message.completed_frameworks);
-        let info = self.cluster.agents[&id].info.clone();
         let held = held.0.into_iter().collect();
         out.push(Effect::Alloc(alloc::Call::AddAgent { id: id.clone(), number, info, total, held }));
         let connection = Some(self.connection_terms());
@@ -189,6 +193,7 @@ impl State {
     pub(super) fn updated(
         &mut self,
         from: Upid,
+        info: Arc<AgentInfo>,
         message: ReregisterSlaveMessage,
         now: Time,
         out: &mut Effects,
@@ -215,7 +220,7 @@ impl State {
         agent.reregistered = Some(now);
         let revocable = agent.total.filter(|resource| resource.is_revocable());
         let told_apart = *agent.info != message.agent;
-        agent.info = Arc::new(message.agent.clone());
+        agent.info = info;
         let mut total = total;
         total += &revocable;
         if told_apart && agent.total == total {

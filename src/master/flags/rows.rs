@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::base::duration;
 use crate::flags::common;
 use crate::flags::{Flag, Kind, Value};
 
@@ -151,13 +152,14 @@ pub const MASTER: &[Flag] = &[
         "true",
         "Whether each active framework has metrics of its own.",
     ),
-    Flag::with(
+    Flag::unset(
         "registry",
         Kind::Text,
-        "in_memory",
-        "Where agents and the facts of the cluster are remembered: in_memory.",
+        "Where the facts of the cluster are remembered: local (a database below --work_dir)\n\
+         or in_memory (as long as this process lives). Not set: local if there is a\n\
+         --work_dir, else in_memory. replicated_log is taken for not set.",
     )
-    .check(in_memory),
+    .check(|value| common::one_of(value, &["local", "in_memory", "replicated_log"])),
     Flag::with(
         "registry_gc_interval",
         Kind::Duration,
@@ -177,41 +179,60 @@ pub const MASTER: &[Flag] = &[
         "102400",
         "How many unreachable or gone agents are remembered.",
     ),
-    Flag::unset("work_dir", Kind::Text, "Directory of the registry.")
-        .harmless("the registry is in memory, nothing is written"),
-    Flag::unset("quorum", Kind::Count, "How many masters must hold a change of a replicated registry.")
-        .harmless("the registry is in memory, there is nothing to agree on"),
+    Flag::unset("work_dir", Kind::Text, "Directory of the registry."),
+    Flag::unset(
+        "quorum",
+        Kind::Count,
+        "Has no meaning here: it belongs to Mesos's replicated log, of which there is none.",
+    ),
     Flag::with("registry_fetch_timeout", Kind::Duration, "1mins", "How long reading the registry may take.")
-        .harmless("the registry is in memory, it is never waited for"),
-    Flag::with("registry_store_timeout", Kind::Duration, "20secs", "How long writing the registry may take.")
-        .harmless("the registry is in memory, it is never waited for"),
+        .check(above_zero),
+    Flag::with(
+        "registry_store_timeout",
+        Kind::Duration,
+        "20secs",
+        "How long writing to the registry may take. The master ends if it takes longer.",
+    )
+    .check(above_zero),
     Flag::with("registry_strict", Kind::Bool, "false", "Has no meaning since Mesos 1.0.")
         .check(strict_registry),
-    Flag::with("log_auto_initialize", Kind::Bool, "true", "Whether a new replicated log is initialized.")
-        .harmless("the registry is in memory, there is no log"),
+    Flag::with(
+        "log_auto_initialize",
+        Kind::Bool,
+        "true",
+        "Has no meaning here: it belongs to Mesos's replicated log, of which there is none.",
+    ),
     Flag::with(
         "recovery_agent_removal_limit",
         Kind::Text,
         "100%",
-        "The most agents that may be removed when they do not return after a failover.",
+        "The most of the known agents that may be removed for not returning after a failover.\n\
+         Were it more, the master ends, so that somebody looks into it. 0% to 100%.",
     )
     .old(&["recovery_slave_removal_limit"])
-    .check(percentage)
-    .harmless("the registry is in memory, a restarted master expects no agents"),
+    .check(|value| percentage(&value.to_string()).map(drop)),
+    Flag::unset(
+        "agent_removal_rate_limit",
+        Kind::Text,
+        "The most agents that may become unreachable in a time, like 1/10mins or 2/3hrs.\n\
+         Not set: each as soon as it is found to be.",
+    )
+    .old(&["slave_removal_rate_limit"])
+    .check(|value| removal_interval(&value.to_string()).map(drop)),
     Flag::with(
         "allocator_agent_recovery_factor",
         Kind::Float,
         "0.8",
         "The part of the known agents that must have returned before offers are made.",
     )
-    .harmless("the registry is in memory, a restarted master expects no agents"),
+    .harmless("only quotas make a new leader wait with its offers, and there are none yet"),
     Flag::with(
         "allocator_recovery_timeout",
         Kind::Duration,
         "10mins",
         "How long a new leader waits for agents at most before it makes offers.",
     )
-    .harmless("the registry is in memory, a restarted master expects no agents"),
+    .harmless("only quotas make a new leader wait with its offers, and there are none yet"),
     Flag::with("authentication_v0_timeout", Kind::Duration, "15secs", "How long authentication may take.")
         .harmless("authentication is not there yet"),
     Flag::with(
@@ -276,13 +297,6 @@ pub const ABSENT: &[Flag] = &[
         .absent("authorization is not there yet"),
     Flag::unset("rate_limits", Kind::Json, "Limits on the messages of frameworks, as RateLimits in JSON.")
         .absent("rates of frameworks cannot be limited yet"),
-    Flag::unset(
-        "agent_removal_rate_limit",
-        Kind::Text,
-        "The most agents that may become unreachable in a time, like 1/10mins.",
-    )
-    .old(&["slave_removal_rate_limit"])
-    .absent("the removal of agents cannot be slowed down yet"),
     Flag::unset("max_executors_per_agent", Kind::Count, "The most executors on one agent.")
         .old(&["max_executors_per_slave"])
         .absent("it belongs to the network/port_mapping isolator, which is not there"),
@@ -296,16 +310,6 @@ pub const ABSENT: &[Flag] = &[
 
 fn a_sorter(value: &Value) -> Result<(), String> {
     common::one_of(value, &["drf", "random"])
-}
-
-fn in_memory(value: &Value) -> Result<(), String> {
-    match value.to_string().as_str() {
-        "in_memory" => Ok(()),
-        "replicated_log" => Err("expected in_memory: a registry that outlives the master is not there yet, \
-                                 agents and frameworks register anew with a restarted master"
-            .to_owned()),
-        other => Err(format!("expected in_memory, got '{other}'")),
-    }
 }
 
 fn ping_timeout(value: &Value) -> Result<(), String> {
@@ -353,11 +357,23 @@ fn hierarchical(value: &Value) -> Result<(), String> {
     common::one_of(value, &["hierarchical", "HierarchicalDRF"])
 }
 
-fn percentage(value: &Value) -> Result<(), String> {
-    let text = value.to_string();
+/// `25%` as 0.25.
+pub fn percentage(text: &str) -> Result<f64, String> {
     match text.strip_suffix('%').and_then(|number| number.parse::<f64>().ok()) {
-        Some(number) if (0.0..=100.0).contains(&number) => Ok(()),
+        Some(number) if (0.0..=100.0).contains(&number) => Ok(number / 100.0),
         _ => Err(format!("expected 0% to 100%, got '{text}'")),
+    }
+}
+
+/// `2/10mins` as 5 minutes: how far apart removals are.
+pub fn removal_interval(text: &str) -> Result<Duration, String> {
+    let wrong = || format!("expected a number of agents and a duration, like 1/10mins, got '{text}'");
+    let (count, time) = text.split_once('/').ok_or_else(wrong)?;
+    let count: u32 = count.trim().parse().map_err(|_| wrong())?;
+    let time = duration::parse(time).map_err(|error| format!("{}: {error}", wrong()))?;
+    match time.checked_div(count) {
+        Some(interval) if interval > Duration::ZERO => Ok(interval),
+        _ => Err(wrong()),
     }
 }
 

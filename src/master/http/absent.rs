@@ -13,7 +13,7 @@ const READ_WRITE: &[&str] = &["GET", "POST"];
 /// Process, path, methods, what it did, and why it does not.
 type Row = (&'static str, &'static str, &'static [&'static str], &'static str, &'static str);
 
-/// Source: `Master::initialize`, master.cpp; registrar.cpp; hierarchical.cpp; 1.11. The last two: libprocess, 0.15.
+/// Source: `Master::initialize`, master.cpp; hierarchical.cpp; 1.11. The last two: libprocess, 0.15.
 const ROWS: &[Row] = &[
     ("master", "/create-volumes", POST, "Create persistent volumes on reserved resources.", VOLUMES),
     ("master", "/destroy-volumes", POST, "Destroy persistent volumes.", VOLUMES),
@@ -48,13 +48,6 @@ const ROWS: &[Row] = &[
         &["GET", "PUT"],
         "Updates weights for the specified roles.",
         "changing weights is still to come; GET_WEIGHTS of /api/v1 shows those of --weights",
-    ),
-    (
-        "registrar(1)",
-        "/registry",
-        &[],
-        "Returns the current contents of the Registry in JSON.",
-        "the durable registry is still to come",
     ),
     (
         "allocator",

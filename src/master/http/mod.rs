@@ -10,6 +10,7 @@ mod events;
 mod legacy;
 mod operator;
 mod reads;
+mod registry;
 mod routes;
 mod scheduler;
 mod stats;

@@ -2,7 +2,7 @@
 
 use axum::routing::any;
 
-use super::{Site, absent, events, legacy, operator, scheduler, stats};
+use super::{Site, absent, events, legacy, operator, registry, scheduler, stats};
 use crate::http::route::{Endpoint, Routes};
 use crate::webui;
 
@@ -193,6 +193,8 @@ pub fn bind(routes: &mut Routes, site: &Site) {
     routes.add(MASTER, &OPERATOR, any(operator::operator).with_state(site.clone()));
     routes.add(MASTER, &SCHEDULER, any(scheduler::scheduler).with_state(site.clone()));
     routes.add(MASTER, &stats::STATS, any(stats::stats).with_state(site.clone()));
+    let shown = any(registry::registry).with_state(site.clone());
+    routes.add(registry::REGISTRAR, &registry::REGISTRY, shown);
     absent::bind(routes);
     webui::bind(routes, MASTER, site.webui_dir());
 }

@@ -5,6 +5,8 @@
 
 use std::collections::BTreeSet;
 
+use prost::Message as _;
+
 use crate::proto::internal::{RegisterSlaveMessage, ReregisterSlaveMessage};
 use crate::proto::resource::reservation_info::Type as ReservationType;
 use crate::proto::{AgentInfo, Resource, TaskState};
@@ -14,6 +16,9 @@ use super::{common, executor, framework};
 
 /// The longest name of a host.
 const HOSTNAME_MAX: usize = 255;
+
+/// The most bytes of an agent's description.
+const DESCRIPTION_MAX: usize = 256 << 10;
 
 /// The oldest agents that are taken. Source: `MINIMUM_AGENT_VERSION`, 1.11.
 const OLDEST: (u64, u64) = (1, 0);
@@ -39,7 +44,14 @@ fn info(info: &AgentInfo) -> Result<(), String> {
     if let Some(port) = info.port.filter(|port| !(0..=65535).contains(port)) {
         return Err(format!("{port} is no port"));
     }
-    validate::all(&info.resources).map_err(|why| why.to_string())
+    validate::all(&info.resources).map_err(|why| why.to_string())?;
+    // It becomes a record of the registry, and ZooKeeper takes none above 1 MB.
+    match info.encoded_len() {
+        length if length > DESCRIPTION_MAX => {
+            Err(format!("the agent's description takes {length} bytes, the most is {DESCRIPTION_MAX}"))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// The part of a version that matters, `1.11.0-rc1` is 1.11.

@@ -1357,3 +1357,281 @@ impl ::prost::Name for HookExecuted {
         "/mesos.internal.HookExecuted".into()
     }
 }
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Registry {
+    #[prost(message, optional, tag = "1")]
+    pub master: ::core::option::Option<registry::Master>,
+    #[prost(message, optional, tag = "2")]
+    pub agents: ::core::option::Option<registry::Agents>,
+    #[prost(message, optional, tag = "7")]
+    pub unreachable: ::core::option::Option<registry::UnreachableAgents>,
+    #[prost(message, optional, tag = "8")]
+    pub gone: ::core::option::Option<registry::GoneAgents>,
+    #[prost(message, optional, tag = "3")]
+    pub machines: ::core::option::Option<registry::Machines>,
+    #[prost(message, repeated, tag = "4")]
+    pub schedules: ::prost::alloc::vec::Vec<super::maintenance::Schedule>,
+    #[prost(message, repeated, tag = "5")]
+    pub quotas: ::prost::alloc::vec::Vec<registry::Quota>,
+    #[prost(message, repeated, tag = "11")]
+    pub quota_configs: ::prost::alloc::vec::Vec<super::quota::QuotaConfig>,
+    #[prost(message, repeated, tag = "6")]
+    pub weights: ::prost::alloc::vec::Vec<registry::Weight>,
+    #[prost(message, repeated, tag = "10")]
+    pub minimum_capabilities: ::prost::alloc::vec::Vec<registry::MinimumCapability>,
+}
+/// Nested message and enum types in `Registry`.
+pub mod registry {
+    #[derive(Clone, PartialEq, ::prost::Message)]
+    pub struct Master {
+        #[prost(message, required, tag = "1")]
+        pub info: super::super::MasterInfo,
+    }
+    impl ::prost::Name for Master {
+        const NAME: &'static str = "Master";
+        const PACKAGE: &'static str = "mesos.internal";
+        fn full_name() -> ::prost::alloc::string::String {
+            "mesos.internal.Registry.Master".into()
+        }
+        fn type_url() -> ::prost::alloc::string::String {
+            "/mesos.internal.Registry.Master".into()
+        }
+    }
+    #[derive(Clone, PartialEq, ::prost::Message)]
+    pub struct Agent {
+        #[prost(message, required, tag = "1")]
+        pub info: super::super::AgentInfo,
+        #[prost(message, optional, tag = "2")]
+        pub drain_info: ::core::option::Option<super::super::DrainInfo>,
+        #[prost(bool, optional, tag = "3", default = "false")]
+        pub deactivated: ::core::option::Option<bool>,
+    }
+    impl ::prost::Name for Agent {
+        const NAME: &'static str = "Agent";
+        const PACKAGE: &'static str = "mesos.internal";
+        fn full_name() -> ::prost::alloc::string::String {
+            "mesos.internal.Registry.Agent".into()
+        }
+        fn type_url() -> ::prost::alloc::string::String {
+            "/mesos.internal.Registry.Agent".into()
+        }
+    }
+    #[derive(Clone, PartialEq, ::prost::Message)]
+    pub struct Agents {
+        #[prost(message, repeated, tag = "1")]
+        pub agents: ::prost::alloc::vec::Vec<Agent>,
+    }
+    impl ::prost::Name for Agents {
+        const NAME: &'static str = "Agents";
+        const PACKAGE: &'static str = "mesos.internal";
+        fn full_name() -> ::prost::alloc::string::String {
+            "mesos.internal.Registry.Agents".into()
+        }
+        fn type_url() -> ::prost::alloc::string::String {
+            "/mesos.internal.Registry.Agents".into()
+        }
+    }
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct UnreachableAgent {
+        #[prost(message, required, tag = "1")]
+        pub id: super::super::AgentId,
+        #[prost(message, required, tag = "2")]
+        pub timestamp: super::super::TimeInfo,
+        #[prost(message, optional, tag = "3")]
+        pub drain_info: ::core::option::Option<super::super::DrainInfo>,
+        #[prost(bool, optional, tag = "4", default = "false")]
+        pub deactivated: ::core::option::Option<bool>,
+    }
+    impl ::prost::Name for UnreachableAgent {
+        const NAME: &'static str = "UnreachableAgent";
+        const PACKAGE: &'static str = "mesos.internal";
+        fn full_name() -> ::prost::alloc::string::String {
+            "mesos.internal.Registry.UnreachableAgent".into()
+        }
+        fn type_url() -> ::prost::alloc::string::String {
+            "/mesos.internal.Registry.UnreachableAgent".into()
+        }
+    }
+    #[derive(Clone, PartialEq, ::prost::Message)]
+    pub struct UnreachableAgents {
+        #[prost(message, repeated, tag = "1")]
+        pub agents: ::prost::alloc::vec::Vec<UnreachableAgent>,
+    }
+    impl ::prost::Name for UnreachableAgents {
+        const NAME: &'static str = "UnreachableAgents";
+        const PACKAGE: &'static str = "mesos.internal";
+        fn full_name() -> ::prost::alloc::string::String {
+            "mesos.internal.Registry.UnreachableAgents".into()
+        }
+        fn type_url() -> ::prost::alloc::string::String {
+            "/mesos.internal.Registry.UnreachableAgents".into()
+        }
+    }
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct GoneAgent {
+        #[prost(message, required, tag = "1")]
+        pub id: super::super::AgentId,
+        #[prost(message, required, tag = "2")]
+        pub timestamp: super::super::TimeInfo,
+    }
+    impl ::prost::Name for GoneAgent {
+        const NAME: &'static str = "GoneAgent";
+        const PACKAGE: &'static str = "mesos.internal";
+        fn full_name() -> ::prost::alloc::string::String {
+            "mesos.internal.Registry.GoneAgent".into()
+        }
+        fn type_url() -> ::prost::alloc::string::String {
+            "/mesos.internal.Registry.GoneAgent".into()
+        }
+    }
+    #[derive(Clone, PartialEq, ::prost::Message)]
+    pub struct GoneAgents {
+        #[prost(message, repeated, tag = "1")]
+        pub agents: ::prost::alloc::vec::Vec<GoneAgent>,
+    }
+    impl ::prost::Name for GoneAgents {
+        const NAME: &'static str = "GoneAgents";
+        const PACKAGE: &'static str = "mesos.internal";
+        fn full_name() -> ::prost::alloc::string::String {
+            "mesos.internal.Registry.GoneAgents".into()
+        }
+        fn type_url() -> ::prost::alloc::string::String {
+            "/mesos.internal.Registry.GoneAgents".into()
+        }
+    }
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct Machine {
+        #[prost(message, required, tag = "1")]
+        pub info: super::super::MachineInfo,
+    }
+    impl ::prost::Name for Machine {
+        const NAME: &'static str = "Machine";
+        const PACKAGE: &'static str = "mesos.internal";
+        fn full_name() -> ::prost::alloc::string::String {
+            "mesos.internal.Registry.Machine".into()
+        }
+        fn type_url() -> ::prost::alloc::string::String {
+            "/mesos.internal.Registry.Machine".into()
+        }
+    }
+    #[derive(Clone, PartialEq, ::prost::Message)]
+    pub struct Machines {
+        #[prost(message, repeated, tag = "1")]
+        pub machines: ::prost::alloc::vec::Vec<Machine>,
+    }
+    impl ::prost::Name for Machines {
+        const NAME: &'static str = "Machines";
+        const PACKAGE: &'static str = "mesos.internal";
+        fn full_name() -> ::prost::alloc::string::String {
+            "mesos.internal.Registry.Machines".into()
+        }
+        fn type_url() -> ::prost::alloc::string::String {
+            "/mesos.internal.Registry.Machines".into()
+        }
+    }
+    #[derive(Clone, PartialEq, ::prost::Message)]
+    pub struct Quota {
+        #[prost(message, required, tag = "1")]
+        pub info: super::super::quota::QuotaInfo,
+    }
+    impl ::prost::Name for Quota {
+        const NAME: &'static str = "Quota";
+        const PACKAGE: &'static str = "mesos.internal";
+        fn full_name() -> ::prost::alloc::string::String {
+            "mesos.internal.Registry.Quota".into()
+        }
+        fn type_url() -> ::prost::alloc::string::String {
+            "/mesos.internal.Registry.Quota".into()
+        }
+    }
+    #[derive(Clone, PartialEq, ::prost::Message)]
+    pub struct Weight {
+        #[prost(message, required, tag = "1")]
+        pub info: super::super::WeightInfo,
+    }
+    impl ::prost::Name for Weight {
+        const NAME: &'static str = "Weight";
+        const PACKAGE: &'static str = "mesos.internal";
+        fn full_name() -> ::prost::alloc::string::String {
+            "mesos.internal.Registry.Weight".into()
+        }
+        fn type_url() -> ::prost::alloc::string::String {
+            "/mesos.internal.Registry.Weight".into()
+        }
+    }
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct MinimumCapability {
+        #[prost(string, required, tag = "1")]
+        pub capability: ::prost::alloc::string::String,
+    }
+    impl ::prost::Name for MinimumCapability {
+        const NAME: &'static str = "MinimumCapability";
+        const PACKAGE: &'static str = "mesos.internal";
+        fn full_name() -> ::prost::alloc::string::String {
+            "mesos.internal.Registry.MinimumCapability".into()
+        }
+        fn type_url() -> ::prost::alloc::string::String {
+            "/mesos.internal.Registry.MinimumCapability".into()
+        }
+    }
+}
+impl ::prost::Name for Registry {
+    const NAME: &'static str = "Registry";
+    const PACKAGE: &'static str = "mesos.internal";
+    fn full_name() -> ::prost::alloc::string::String {
+        "mesos.internal.Registry".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/mesos.internal.Registry".into()
+    }
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct RegistryRecord {
+    #[prost(uint32, required, tag = "1")]
+    pub version: u32,
+    #[prost(message, optional, tag = "2")]
+    pub master: ::core::option::Option<registry::Master>,
+    #[prost(message, optional, tag = "3")]
+    pub admitted: ::core::option::Option<registry::Agent>,
+    #[prost(message, optional, tag = "4")]
+    pub unreachable: ::core::option::Option<registry::UnreachableAgent>,
+    #[prost(message, optional, tag = "5")]
+    pub gone: ::core::option::Option<registry::GoneAgent>,
+    #[prost(message, optional, tag = "6")]
+    pub machine: ::core::option::Option<registry::Machine>,
+    #[prost(message, optional, tag = "7")]
+    pub schedules: ::core::option::Option<RegistrySchedules>,
+    #[prost(message, optional, tag = "8")]
+    pub quota: ::core::option::Option<super::quota::QuotaConfig>,
+    #[prost(message, optional, tag = "9")]
+    pub weight: ::core::option::Option<registry::Weight>,
+    #[prost(message, optional, tag = "10")]
+    pub minimum_capability: ::core::option::Option<registry::MinimumCapability>,
+    #[prost(message, optional, tag = "11")]
+    pub old_quota: ::core::option::Option<registry::Quota>,
+}
+impl ::prost::Name for RegistryRecord {
+    const NAME: &'static str = "RegistryRecord";
+    const PACKAGE: &'static str = "mesos.internal";
+    fn full_name() -> ::prost::alloc::string::String {
+        "mesos.internal.RegistryRecord".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/mesos.internal.RegistryRecord".into()
+    }
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct RegistrySchedules {
+    #[prost(message, repeated, tag = "1")]
+    pub schedules: ::prost::alloc::vec::Vec<super::maintenance::Schedule>,
+}
+impl ::prost::Name for RegistrySchedules {
+    const NAME: &'static str = "RegistrySchedules";
+    const PACKAGE: &'static str = "mesos.internal";
+    fn full_name() -> ::prost::alloc::string::String {
+        "mesos.internal.RegistrySchedules".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/mesos.internal.RegistrySchedules".into()
+    }
+}

@@ -2805,6 +2805,76 @@ pub static M_INTERNAL__TASKHEALTHSTATUS: Message = Message { name: "mesos.intern
 pub static M_INTERNAL__HOOKEXECUTED: Message = Message { name: "mesos.internal.HookExecuted", size: size_of::<super::internal::HookExecuted>(), fields: &[
     Field { number: 1, names: ["module", "module"], kind: Kind::String, label: Label::Optional, default: Default::None },
 ] };
+pub static M_INTERNAL__REGISTRY: Message = Message { name: "mesos.internal.Registry", size: size_of::<super::internal::Registry>(), fields: &[
+    Field { number: 1, names: ["master", "master"], kind: Kind::Message(&M_INTERNAL__REGISTRY__MASTER), label: Label::Optional, default: Default::None },
+    Field { number: 2, names: ["slaves", "agents"], kind: Kind::Message(&M_INTERNAL__REGISTRY__AGENTS), label: Label::Optional, default: Default::None },
+    Field { number: 7, names: ["unreachable", "unreachable"], kind: Kind::Message(&M_INTERNAL__REGISTRY__UNREACHABLEAGENTS), label: Label::Optional, default: Default::None },
+    Field { number: 8, names: ["gone", "gone"], kind: Kind::Message(&M_INTERNAL__REGISTRY__GONEAGENTS), label: Label::Optional, default: Default::None },
+    Field { number: 3, names: ["machines", "machines"], kind: Kind::Message(&M_INTERNAL__REGISTRY__MACHINES), label: Label::Optional, default: Default::None },
+    Field { number: 4, names: ["schedules", "schedules"], kind: Kind::Message(&M_MAINTENANCE__SCHEDULE), label: Label::Repeated, default: Default::None },
+    Field { number: 5, names: ["quotas", "quotas"], kind: Kind::Message(&M_INTERNAL__REGISTRY__QUOTA), label: Label::Repeated, default: Default::None },
+    Field { number: 11, names: ["quota_configs", "quota_configs"], kind: Kind::Message(&M_QUOTA__QUOTACONFIG), label: Label::Repeated, default: Default::None },
+    Field { number: 6, names: ["weights", "weights"], kind: Kind::Message(&M_INTERNAL__REGISTRY__WEIGHT), label: Label::Repeated, default: Default::None },
+    Field { number: 10, names: ["minimum_capabilities", "minimum_capabilities"], kind: Kind::Message(&M_INTERNAL__REGISTRY__MINIMUMCAPABILITY), label: Label::Repeated, default: Default::None },
+] };
+pub static M_INTERNAL__REGISTRY__MASTER: Message = Message { name: "mesos.internal.Registry.Master", size: size_of::<super::internal::registry::Master>(), fields: &[
+    Field { number: 1, names: ["info", "info"], kind: Kind::Message(&M_MASTERINFO), label: Label::Required, default: Default::None },
+] };
+pub static M_INTERNAL__REGISTRY__AGENT: Message = Message { name: "mesos.internal.Registry.Agent", size: size_of::<super::internal::registry::Agent>(), fields: &[
+    Field { number: 1, names: ["info", "info"], kind: Kind::Message(&M_AGENTINFO), label: Label::Required, default: Default::None },
+    Field { number: 2, names: ["drain_info", "drain_info"], kind: Kind::Message(&M_DRAININFO), label: Label::Optional, default: Default::None },
+    Field { number: 3, names: ["deactivated", "deactivated"], kind: Kind::Bool, label: Label::Optional, default: Default::Bool(false) },
+] };
+pub static M_INTERNAL__REGISTRY__AGENTS: Message = Message { name: "mesos.internal.Registry.Agents", size: size_of::<super::internal::registry::Agents>(), fields: &[
+    Field { number: 1, names: ["slaves", "agents"], kind: Kind::Message(&M_INTERNAL__REGISTRY__AGENT), label: Label::Repeated, default: Default::None },
+] };
+pub static M_INTERNAL__REGISTRY__UNREACHABLEAGENT: Message = Message { name: "mesos.internal.Registry.UnreachableAgent", size: size_of::<super::internal::registry::UnreachableAgent>(), fields: &[
+    Field { number: 1, names: ["id", "id"], kind: Kind::Message(&M_AGENTID), label: Label::Required, default: Default::None },
+    Field { number: 2, names: ["timestamp", "timestamp"], kind: Kind::Message(&M_TIMEINFO), label: Label::Required, default: Default::None },
+    Field { number: 3, names: ["drain_info", "drain_info"], kind: Kind::Message(&M_DRAININFO), label: Label::Optional, default: Default::None },
+    Field { number: 4, names: ["deactivated", "deactivated"], kind: Kind::Bool, label: Label::Optional, default: Default::Bool(false) },
+] };
+pub static M_INTERNAL__REGISTRY__UNREACHABLEAGENTS: Message = Message { name: "mesos.internal.Registry.UnreachableAgents", size: size_of::<super::internal::registry::UnreachableAgents>(), fields: &[
+    Field { number: 1, names: ["slaves", "agents"], kind: Kind::Message(&M_INTERNAL__REGISTRY__UNREACHABLEAGENT), label: Label::Repeated, default: Default::None },
+] };
+pub static M_INTERNAL__REGISTRY__GONEAGENT: Message = Message { name: "mesos.internal.Registry.GoneAgent", size: size_of::<super::internal::registry::GoneAgent>(), fields: &[
+    Field { number: 1, names: ["id", "id"], kind: Kind::Message(&M_AGENTID), label: Label::Required, default: Default::None },
+    Field { number: 2, names: ["timestamp", "timestamp"], kind: Kind::Message(&M_TIMEINFO), label: Label::Required, default: Default::None },
+] };
+pub static M_INTERNAL__REGISTRY__GONEAGENTS: Message = Message { name: "mesos.internal.Registry.GoneAgents", size: size_of::<super::internal::registry::GoneAgents>(), fields: &[
+    Field { number: 1, names: ["slaves", "agents"], kind: Kind::Message(&M_INTERNAL__REGISTRY__GONEAGENT), label: Label::Repeated, default: Default::None },
+] };
+pub static M_INTERNAL__REGISTRY__MACHINE: Message = Message { name: "mesos.internal.Registry.Machine", size: size_of::<super::internal::registry::Machine>(), fields: &[
+    Field { number: 1, names: ["info", "info"], kind: Kind::Message(&M_MACHINEINFO), label: Label::Required, default: Default::None },
+] };
+pub static M_INTERNAL__REGISTRY__MACHINES: Message = Message { name: "mesos.internal.Registry.Machines", size: size_of::<super::internal::registry::Machines>(), fields: &[
+    Field { number: 1, names: ["machines", "machines"], kind: Kind::Message(&M_INTERNAL__REGISTRY__MACHINE), label: Label::Repeated, default: Default::None },
+] };
+pub static M_INTERNAL__REGISTRY__QUOTA: Message = Message { name: "mesos.internal.Registry.Quota", size: size_of::<super::internal::registry::Quota>(), fields: &[
+    Field { number: 1, names: ["info", "info"], kind: Kind::Message(&M_QUOTA__QUOTAINFO), label: Label::Required, default: Default::None },
+] };
+pub static M_INTERNAL__REGISTRY__WEIGHT: Message = Message { name: "mesos.internal.Registry.Weight", size: size_of::<super::internal::registry::Weight>(), fields: &[
+    Field { number: 1, names: ["info", "info"], kind: Kind::Message(&M_WEIGHTINFO), label: Label::Required, default: Default::None },
+] };
+pub static M_INTERNAL__REGISTRY__MINIMUMCAPABILITY: Message = Message { name: "mesos.internal.Registry.MinimumCapability", size: size_of::<super::internal::registry::MinimumCapability>(), fields: &[
+    Field { number: 1, names: ["capability", "capability"], kind: Kind::String, label: Label::Required, default: Default::None },
+] };
+pub static M_INTERNAL__REGISTRYRECORD: Message = Message { name: "mesos.internal.RegistryRecord", size: size_of::<super::internal::RegistryRecord>(), fields: &[
+    Field { number: 1, names: ["version", "version"], kind: Kind::Uint32, label: Label::Required, default: Default::None },
+    Field { number: 2, names: ["master", "master"], kind: Kind::Message(&M_INTERNAL__REGISTRY__MASTER), label: Label::Optional, default: Default::None },
+    Field { number: 3, names: ["admitted", "admitted"], kind: Kind::Message(&M_INTERNAL__REGISTRY__AGENT), label: Label::Optional, default: Default::None },
+    Field { number: 4, names: ["unreachable", "unreachable"], kind: Kind::Message(&M_INTERNAL__REGISTRY__UNREACHABLEAGENT), label: Label::Optional, default: Default::None },
+    Field { number: 5, names: ["gone", "gone"], kind: Kind::Message(&M_INTERNAL__REGISTRY__GONEAGENT), label: Label::Optional, default: Default::None },
+    Field { number: 6, names: ["machine", "machine"], kind: Kind::Message(&M_INTERNAL__REGISTRY__MACHINE), label: Label::Optional, default: Default::None },
+    Field { number: 7, names: ["schedules", "schedules"], kind: Kind::Message(&M_INTERNAL__REGISTRYSCHEDULES), label: Label::Optional, default: Default::None },
+    Field { number: 8, names: ["quota", "quota"], kind: Kind::Message(&M_QUOTA__QUOTACONFIG), label: Label::Optional, default: Default::None },
+    Field { number: 9, names: ["weight", "weight"], kind: Kind::Message(&M_INTERNAL__REGISTRY__WEIGHT), label: Label::Optional, default: Default::None },
+    Field { number: 10, names: ["minimum_capability", "minimum_capability"], kind: Kind::Message(&M_INTERNAL__REGISTRY__MINIMUMCAPABILITY), label: Label::Optional, default: Default::None },
+    Field { number: 11, names: ["old_quota", "old_quota"], kind: Kind::Message(&M_INTERNAL__REGISTRY__QUOTA), label: Label::Optional, default: Default::None },
+] };
+pub static M_INTERNAL__REGISTRYSCHEDULES: Message = Message { name: "mesos.internal.RegistrySchedules", size: size_of::<super::internal::RegistrySchedules>(), fields: &[
+    Field { number: 1, names: ["schedules", "schedules"], kind: Kind::Message(&M_MAINTENANCE__SCHEDULE), label: Label::Repeated, default: Default::None },
+] };
 
 /// Every table, sorted by name.
 pub static ALL: &[&Message] = &[
@@ -3083,6 +3153,21 @@ pub static ALL: &[&Message] = &[
     &M_INTERNAL__REGISTEREXECUTORMESSAGE,
     &M_INTERNAL__REGISTERFRAMEWORKMESSAGE,
     &M_INTERNAL__REGISTERSLAVEMESSAGE,
+    &M_INTERNAL__REGISTRY,
+    &M_INTERNAL__REGISTRY__AGENT,
+    &M_INTERNAL__REGISTRY__AGENTS,
+    &M_INTERNAL__REGISTRY__GONEAGENT,
+    &M_INTERNAL__REGISTRY__GONEAGENTS,
+    &M_INTERNAL__REGISTRY__MACHINE,
+    &M_INTERNAL__REGISTRY__MACHINES,
+    &M_INTERNAL__REGISTRY__MASTER,
+    &M_INTERNAL__REGISTRY__MINIMUMCAPABILITY,
+    &M_INTERNAL__REGISTRY__QUOTA,
+    &M_INTERNAL__REGISTRY__UNREACHABLEAGENT,
+    &M_INTERNAL__REGISTRY__UNREACHABLEAGENTS,
+    &M_INTERNAL__REGISTRY__WEIGHT,
+    &M_INTERNAL__REGISTRYRECORD,
+    &M_INTERNAL__REGISTRYSCHEDULES,
     &M_INTERNAL__REREGISTEREXECUTORMESSAGE,
     &M_INTERNAL__REREGISTERFRAMEWORKMESSAGE,
     &M_INTERNAL__REREGISTERSLAVEMESSAGE,

@@ -1,19 +1,26 @@
 //! A registry that ends with its process: `--registry=in_memory`.
 
-use super::{Done, Store};
-use crate::registry::{Operation, Registry};
+use super::{Error, Record, Store};
+use crate::registry::Change;
 
+/// Keeps nothing: what the registrar holds is all there is.
 #[derive(Debug, Default)]
-pub struct Memory {
-    registry: Registry,
-}
+pub struct Memory;
 
 impl Store for Memory {
-    fn load(&mut self) -> Registry {
-        self.registry.clone()
+    fn place(&self) -> String {
+        "memory".to_owned()
     }
 
-    fn submit(&mut self, operation: Operation, done: Done) {
-        done(self.registry.apply(&operation));
+    fn load(&mut self) -> Result<Vec<Record>, Error> {
+        Ok(Vec::new())
+    }
+
+    fn write(&mut self, _batch: &[Change]) -> Result<(), Error> {
+        Ok(())
+    }
+
+    fn is_instant(&self) -> bool {
+        true
     }
 }

@@ -1,19 +1,42 @@
-//! Where a registry is kept. A store applies operations in the order given and tells of each when it is durable.
+//! Where a registry's records are kept: in memory, in a file of this machine.
+//!
+//! A store knows keys and bytes, and nothing of agents. It waits, so it has a thread (`writer`), where one thing
+//! is done after the other. Start reading at [`Store`].
 
+#![expect(clippy::disallowed_methods, reason = "a shell: threads, clocks and disks")]
+
+mod error;
+mod local;
+#[cfg(test)]
+mod local_tests;
 mod memory;
+mod writer;
 
+use bytes::Bytes;
+
+use super::Change;
+
+pub use error::Error;
+pub use local::Local;
 pub use memory::Memory;
+pub use writer::{Patience, Writer};
 
-use super::{Operation, Outcome, Registry};
-
-/// Called once, when the operation is durable or refused, from any thread; must not wait.
-pub type Done = Box<dyn FnOnce(Outcome) + Send>;
+/// A record: its key, as `agents/<id>`, and its bytes.
+pub type Record = (String, Bytes);
 
 /// A place for one registry.
 pub trait Store: Send {
-    /// What it holds; asked once, by a master that begins to lead.
-    fn load(&mut self) -> Registry;
+    /// What it is called in the log.
+    fn place(&self) -> String;
 
-    /// Queues an operation behind those before it; never waits.
-    fn submit(&mut self, operation: Operation, done: Done);
+    /// Takes it into possession, so that nobody who did so before can write any more, and reads all records.
+    fn load(&mut self) -> Result<Vec<Record>, Error>;
+
+    /// Writes the batch; it is durable when this returns. Only after `load`.
+    fn write(&mut self, batch: &[Change]) -> Result<(), Error>;
+
+    /// Whether `write` never waits, so that it needs no thread.
+    fn is_instant(&self) -> bool {
+        false
+    }
 }

@@ -6,4 +6,5 @@ mod flow;
 mod frameworks;
 mod generated;
 mod launching;
+mod remembered;
 mod returning;
