@@ -13,6 +13,7 @@ pub mod helpers;
 pub mod local;
 pub mod local_flags;
 pub mod master;
+pub mod registry;
 pub mod shell;
 pub mod slave;
 pub mod tree;
@@ -67,6 +68,12 @@ pub const COMMANDS: &[Command] = &[
         aliases: &[],
         about: Some("Asks a cluster, and tells it: tasks, logs, files, metrics and more."),
         run: ctl::run,
+    },
+    Command {
+        name: "registry",
+        aliases: &[],
+        about: Some("Shows, restores and moves what a master remembers."),
+        run: registry::run,
     },
     Command {
         name: "completions",

@@ -25,6 +25,7 @@ pub fn tree() -> Command {
                     of_table("execute", &execute_flags::table()).about(about)
                 },
             ),
+            "registry" => super::registry::command(),
             "completions" => super::completions::command(),
             name => match table(name) {
                 Some(table) => of_table(name, &table).about(about),

@@ -174,7 +174,7 @@ impl Engine {
                 Step::Fail(why) => self.exit = Some(why),
             }
         }
-        self.shell.measures.queued(self.registrar.queued());
+        self.shell.measures.now(self.registrar.queued(), self.registrar.size());
     }
 
     fn handle(&mut self, event: Event) {

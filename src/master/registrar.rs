@@ -13,20 +13,22 @@ use crate::metrics::timer::Timer;
 #[derive(Clone)]
 pub struct Measures {
     queued: Arc<AtomicUsize>,
+    size: Arc<AtomicUsize>,
     fetched: Timer,
     stored: Timer,
 }
 
 impl Measures {
     pub fn of(metrics: &Metrics) -> Measures {
-        let queued: Arc<AtomicUsize> = Arc::default();
-        let shown = queued.clone();
+        let (queued, size): (Arc<AtomicUsize>, Arc<AtomicUsize>) = Default::default();
+        let shown = [("queued_operations", queued.clone()), ("registry_size_bytes", size.clone())];
         metrics.provide(move |snapshot| {
-            let queued = shown.load(Ordering::Relaxed) as f64;
-            snapshot.insert("registrar/queued_operations".to_owned(), queued);
+            for (name, value) in &shown {
+                snapshot.insert(format!("registrar/{name}"), value.load(Ordering::Relaxed) as f64);
+            }
         });
         let timer = |name: &str| metrics.timer(&format!("registrar/{name}"));
-        Measures { queued, fetched: timer("state_fetch_ms"), stored: timer("state_store_ms") }
+        Measures { queued, size, fetched: timer("state_fetch_ms"), stored: timer("state_store_ms") }
     }
 
     /// The registry was read.
@@ -39,8 +41,9 @@ impl Measures {
         self.stored.record(took);
     }
 
-    /// So many operations wait for their write to begin.
-    pub fn queued(&self, count: usize) {
-        self.queued.store(count, Ordering::Relaxed);
+    /// So many operations wait for their write to begin, and the records take so many bytes.
+    pub fn now(&self, queued: usize, size: usize) {
+        self.queued.store(queued, Ordering::Relaxed);
+        self.size.store(size, Ordering::Relaxed);
     }
 }

@@ -6,9 +6,9 @@
 //! write is out; `message` is all of it as one message, which is what operators are shown. Pure, but for `store`:
 //! the places that records are kept in.
 
-mod message;
+pub mod message;
 mod ops;
-mod record;
+pub mod record;
 mod registrar;
 pub mod store;
 
@@ -22,7 +22,7 @@ use crate::proto::maintenance::Schedule;
 use crate::proto::quota::{QuotaConfig, QuotaInfo};
 use crate::proto::{AgentId, AgentInfo, DrainInfo, MachineInfo, MasterInfo};
 
-pub use record::{Key, Unreadable};
+pub use record::Key;
 pub use registrar::{Batch, Change, Failure, Registrar, Step};
 
 /// What a registry holds. Cloning it is cheap; descriptions of agents are shared with the master's books.

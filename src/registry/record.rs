@@ -18,6 +18,10 @@ use crate::proto::{AgentId, MachineId, TimeInfo, WeightInfo};
 /// The format that is written. Later ones must still read it.
 pub const VERSION: u32 = 1;
 
+/// About what a record has besides an agent's description, or its id.
+const FRAME: usize = 8;
+const MARK: usize = 20;
+
 /// What a fact is kept under; as text `agents/<id>` and the like.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Key {
@@ -184,6 +188,20 @@ impl Registry {
             }
         }
         Some(record.encode_to_vec().into())
+    }
+
+    /// Bytes of the record under a key, near enough for a gauge: of an agent, those of its description.
+    pub fn record_size(&self, key: &Key) -> usize {
+        match key {
+            Key::Agent(id) => self.admitted.get(id).map_or_else(
+                || {
+                    let known = self.unreachable.contains_key(id) || self.gone.contains_key(id);
+                    if known { id.value.len() + MARK } else { 0 }
+                },
+                |info| info.encoded_len() + FRAME,
+            ),
+            other => self.record(other).map_or(0, |bytes| bytes.len()),
+        }
     }
 
     /// Under which keys there is something to keep.

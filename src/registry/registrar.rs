@@ -59,6 +59,8 @@ pub enum Step<T> {
 pub struct Registrar<T> {
     /// Holds what is durable and what is being written.
     registry: Registry,
+    /// Bytes of all its records.
+    size: usize,
     /// `--registry_store_timeout`.
     patience: Duration,
     queue: VecDeque<(Operation, T)>,
@@ -90,12 +92,18 @@ struct Write<T> {
 impl<T> Registrar<T> {
     /// With what a store holds.
     pub fn new(registry: Registry, patience: Duration) -> Registrar<T> {
-        Registrar { registry, patience, queue: VecDeque::new(), phase: Phase::Idle }
+        let size = registry.keys().iter().map(|key| registry.record_size(key)).sum();
+        Registrar { registry, size, patience, queue: VecDeque::new(), phase: Phase::Idle }
     }
 
     /// What is durable, with what is being written.
     pub fn registry(&self) -> &Registry {
         &self.registry
+    }
+
+    /// Bytes of all its records.
+    pub fn size(&self) -> usize {
+        self.size
     }
 
     /// How many operations wait for a write to begin.
@@ -163,9 +171,13 @@ impl<T> Registrar<T> {
         let mut touched: BTreeSet<Key> = BTreeSet::new();
         let mut answers = Vec::with_capacity(count);
         for (operation, waiter) in self.queue.drain(..count) {
+            let keys = operation.keys();
+            let size = |registry: &Registry| keys.iter().map(|key| registry.record_size(key)).sum::<usize>();
+            let before = size(&self.registry);
             let outcome = self.registry.apply(&operation);
             if outcome == Outcome::Stored {
-                touched.extend(operation.keys());
+                self.size = self.size + size(&self.registry) - before;
+                touched.extend(keys);
             }
             answers.push((waiter, outcome));
         }
@@ -225,6 +237,8 @@ mod tests {
         assert_eq!(write(registrar.step(now)), ["agents/S2", "agents/S3"]);
         registrar.written(Ok(()), now);
         let all = answers(registrar.step(now));
+        let again: Registrar<u32> = Registrar::new(registrar.registry().clone(), PATIENCE);
+        assert!(registrar.size() == again.size() && registrar.size() > 30, "{}", registrar.size());
         assert_eq!(all, [(2, Outcome::Stored), (3, Outcome::Refused), (4, Outcome::Stored)]);
         assert_eq!((registrar.step(now), registrar.next_wake()), (None, None));
     }

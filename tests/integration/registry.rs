@@ -126,3 +126,48 @@ fn what_a_replicated_log_was_configured_with_is_taken() {
     assert!(lines[0].contains("--registry=replicated_log --quorum: there is no replicated log here"));
     wait_for("the database", || work.path().join("registry.redb").exists().then_some(()));
 }
+
+fn tool(args: &[&str]) -> crate::support::Finished {
+    mesos(&[&["registry"], args].concat())
+}
+
+#[test]
+fn a_registry_is_dumped_restored_and_moved() {
+    let work = tempfile::tempdir().unwrap();
+    let path = |name: &str| work.path().join(name).display().to_string();
+    let (first, second, third) = (path("first"), path("second"), path("third"));
+    let flag = format!("--work_dir={first}");
+    let cluster = Cluster::start_with(2, &[&flag], &[]);
+    let shown = registry(&cluster);
+    let busy = tool(&["dump", &first]);
+    assert!(busy.status == Some(1) && busy.err.contains("in use by another process"), "{busy:?}");
+    drop(cluster);
+    let dump = tool(&["dump", &first]);
+    assert_eq!(dump.status, Some(0), "{}", dump.err);
+    assert_eq!(serde_json::from_str::<Value>(&dump.out).unwrap(), shown);
+    let file = path("dump.json");
+    fs::write(&file, &dump.out).unwrap();
+
+    let restored = tool(&["restore", &second, &file]);
+    let said =
+        format!("{second}/registry.redb: 2 admitted, 0 unreachable, 0 gone agents; 3 records in all\n");
+    assert_eq!((restored.status, restored.out), (Some(0), said));
+    assert_eq!(tool(&["dump", &second]).out, dump.out);
+    let again = tool(&["restore", &second, &file]);
+    assert!(again.status == Some(1) && again.err.contains("is not empty: it has 2 records"), "{again:?}");
+    assert_eq!(tool(&["migrate", &second, &third]).status, Some(0));
+    assert_eq!(tool(&["dump", &third]).out, dump.out);
+
+    for (args, expected) in [
+        (vec!["dump", &path("none")], "No such file"),
+        (vec!["restore", &path("new"), &path("none")], "No such file"),
+        (vec!["migrate", &path("none"), &path("new")], "No such file"),
+    ] {
+        let refused = tool(&args);
+        assert!(refused.status == Some(1) && refused.err.contains(expected), "{refused:?}");
+    }
+    fs::write(&file, "{\"slaves\": 3}").unwrap();
+    let refused = tool(&["restore", &path("new"), &file]);
+    assert!(refused.status == Some(1) && refused.err.contains("is no registry in JSON"), "{refused:?}");
+    assert_eq!(tool(&["dump"]).status, Some(2));
+}

@@ -16,6 +16,11 @@ pub enum Error {
     Damaged { place: String, why: String },
     #[error("{doing} the registry in {place}")]
     Io { doing: &'static str, place: String, source: io::Error },
+    #[error("there is no registry in {place}")]
+    Absent { place: String },
+    /// Trying again cannot help.
+    #[error("the registry in {place} is refused to us: {why}")]
+    Refused { place: String, why: String },
     /// It may be there again soon.
     #[error("the registry in {place} cannot be reached: {why}")]
     Unavailable { place: String, why: String },

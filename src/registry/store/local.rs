@@ -109,6 +109,13 @@ impl Store for Local {
         self.path.display().to_string()
     }
 
+    fn peek(&mut self) -> Result<Vec<Record>, Error> {
+        if let Err(source) = fs::metadata(&self.path) {
+            return Err(Error::Io { doing: "reading", place: self.place(), source });
+        }
+        self.load()
+    }
+
     fn load(&mut self) -> Result<Vec<Record>, Error> {
         let database = match self.database.take() {
             Some(database) => database,

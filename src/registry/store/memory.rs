@@ -12,6 +12,10 @@ impl Store for Memory {
         "memory".to_owned()
     }
 
+    fn peek(&mut self) -> Result<Vec<Record>, Error> {
+        Ok(Vec::new())
+    }
+
     fn load(&mut self) -> Result<Vec<Record>, Error> {
         Ok(Vec::new())
     }

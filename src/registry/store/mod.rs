@@ -29,6 +29,9 @@ pub trait Store: Send {
     /// What it is called in the log.
     fn place(&self) -> String;
 
+    /// All records, as they are. Whose registry it is keeps it.
+    fn peek(&mut self) -> Result<Vec<Record>, Error>;
+
     /// Takes it into possession, so that nobody who did so before can write any more, and reads all records.
     fn load(&mut self) -> Result<Vec<Record>, Error>;
 

@@ -96,7 +96,7 @@ enum RecoverError {
     #[error(transparent)]
     Store(#[from] Error),
     #[error(transparent)]
-    Unreadable(#[from] crate::registry::Unreadable),
+    Unreadable(#[from] crate::registry::record::Unreadable),
     #[error(
         "the registry asks for capabilities that this master lacks: {0}; it was last used by a later version, \
          see https://mesos.apache.org/documentation/latest/downgrades"
