@@ -14,7 +14,7 @@ pub fn strike(world: &mut World) {
     let agent = world.net.rng.random_range(0..agents);
     let schedulers = world.schedulers.len();
     let scheduler = world.net.rng.random_range(0..schedulers);
-    match world.net.rng.random_range(0..18) {
+    match world.net.rng.random_range(0..21) {
         0 => {
             world.kill_master();
             world.put(100, 20_000, Item::MasterReturns);
@@ -45,6 +45,14 @@ pub fn strike(world: &mut World) {
         }
         13 => world.grow_agent(agent),
         14 => operate(world, agent, scheduler),
+        15 => {
+            world.store.out_of_reach = true;
+            world.put(500, 40_000, Item::StoreHeals);
+        }
+        16 => {
+            world.store.slow = true;
+            world.put(5000, 60_000, Item::StoreHeals);
+        }
         _ => world.heal(),
     }
     world.put(500, 15_000, Item::Chaos);

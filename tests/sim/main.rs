@@ -16,6 +16,7 @@ mod follower;
 mod mail;
 mod masters;
 mod net;
+mod registry;
 mod scheduler;
 mod setup;
 mod world;
@@ -169,6 +170,7 @@ fn planted_faults_are_found() {
         Plant::SwallowTerminalUpdates,
         Plant::LoseShutdowns,
         Plant::RunTwice,
+        Plant::LoseWrites,
     ];
     let mut unnoticed = vec![];
     for plant in plants {

@@ -10,6 +10,7 @@ use mesos::base::time::Time;
 use mesos::base::upid::Upid;
 use mesos::master::core as master_core;
 use mesos::proto::TaskState;
+use mesos::registry::Registrar;
 
 use crate::follower::Follower;
 use crate::net::Node;
@@ -18,9 +19,15 @@ use crate::world::{Item, MasterNode, Plant, Touched, World, master_address};
 
 impl World {
     pub fn start_master(&mut self) {
+        if self.store.out_of_reach {
+            self.count("masters waited for their store");
+            return self.put(1000, 5000, Item::MasterReturns);
+        }
         self.lives += 1;
         let life = self.lives;
-        let (mut state, mut effects) = setup::master(life, &self.registry, self.now);
+        let registry = self.store.take(life, &setup::master_info(life));
+        let (mut state, mut effects) = setup::master(life, &registry, self.now);
+        let registrar = Registrar::new(registry, setup::STORE_TIMEOUT);
         let reply = master_core::ReplyId(u64::MAX);
         master_core::handle(&mut state, master_core::Event::Follow { reply }, self.now, &mut effects);
         effects.retain(|effect| !matches!(effect, master_core::Effect::Reply { .. }));
@@ -28,6 +35,7 @@ impl World {
         self.note(|| format!("master {life} starts"));
         self.master = Some(MasterNode {
             state,
+            registrar,
             allocator,
             life,
             links: BTreeSet::new(),
@@ -112,8 +120,8 @@ impl World {
                 }
                 Effect::Reply { reply, answer } => self.answered(reply, answer),
                 Effect::Store { operation, then } => {
-                    let done = self.registry.apply(&operation);
-                    self.master_later(1, 40, master_core::Event::Stored { then, done });
+                    let master = self.master.as_mut().expect("it just decided");
+                    master.registrar.submit(operation, then);
                 }
                 Effect::Alloc(call) => self.tell_allocator(call),
                 Effect::Wake { at, timer } => {
@@ -127,6 +135,7 @@ impl World {
                 Effect::Exit(sentence) => panic!("the master wants to end: {sentence}"),
             }
         }
+        self.registry_steps();
     }
 
     fn tell_allocator(&mut self, call: AllocCall) {

@@ -22,10 +22,12 @@ const CPUS: f64 = 8.0;
 const MEM: f64 = 4096.0;
 const DISK: f64 = 10_000.0;
 
-/// A leading master that has read the registry. Each life has an id of its own.
-pub fn master(life: u64, registry: &Registry, now: Time) -> (master::core::State, master::core::Effects) {
-    let flags = master::flags::Flags::for_tests();
-    let info = MasterInfo {
+/// As `--registry_store_timeout` is unless said otherwise.
+pub const STORE_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// Each life has an id of its own.
+pub fn master_info(life: u64) -> MasterInfo {
+    MasterInfo {
         id: format!("master-{life}"),
         ip: u32::from_le_bytes([10, 0, 0, 1]),
         port: 5050,
@@ -33,7 +35,13 @@ pub fn master(life: u64, registry: &Registry, now: Time) -> (master::core::State
         hostname: Some("master".to_owned()),
         version: Some("1.11.0".to_owned()),
         ..MasterInfo::default()
-    };
+    }
+}
+
+/// A leading master that has read the registry.
+pub fn master(life: u64, registry: &Registry, now: Time) -> (master::core::State, master::core::Effects) {
+    let flags = master::flags::Flags::for_tests();
+    let info = master_info(life);
     let mut effects = vec![];
     let state = master::core::State::new(Arc::new(flags), info, registry, now, now, &mut effects);
     (state, effects)

@@ -17,12 +17,13 @@ use mesos::base::upid::Upid;
 use mesos::master::core as master_core;
 use mesos::proto::message::Message;
 use mesos::proto::{ContainerId, FrameworkId, TaskId, scheduler};
-use mesos::registry::Registry;
+use mesos::registry::{Batch, Failure, Registrar};
 use rand::RngExt;
 
 use crate::executors::{Container, Input};
 use crate::follower::Follower;
 use crate::net::{Agenda, Net};
+use crate::registry::Store;
 use crate::scheduler::Scheduler;
 
 /// A fault put in on purpose, to see that the checks find it.
@@ -38,6 +39,8 @@ pub enum Plant {
     LoseShutdowns,
     /// A launch that comes a second time runs a second time.
     RunTwice,
+    /// The registry's store says that it wrote, and did not.
+    LoseWrites,
 }
 
 pub enum Item {
@@ -56,6 +59,20 @@ pub enum Item {
         life: u64,
         call: AllocCall,
     },
+    /// A write gets to the registry's store.
+    RegistryWrite {
+        life: u64,
+        batch: Batch,
+    },
+    RegistryWritten {
+        life: u64,
+        result: Result<(), Failure>,
+    },
+    /// The master's registrar has to be asked again.
+    RegistryWake {
+        life: u64,
+    },
+    StoreHeals,
     Agent {
         agent: usize,
         life: u64,
@@ -123,6 +140,7 @@ pub enum Item {
 
 pub struct MasterNode {
     pub state: master_core::State,
+    pub registrar: Registrar<master_core::Then>,
     pub allocator: Allocator,
     pub life: u64,
     pub links: BTreeSet<SocketAddr>,
@@ -160,7 +178,7 @@ pub struct World {
     pub net: Net,
     pub agenda: Agenda<Item>,
     pub master: Option<MasterNode>,
-    pub registry: Registry,
+    pub store: Store,
     pub agents: Vec<AgentNode>,
     pub schedulers: Vec<Scheduler>,
     pub plant: Option<Plant>,
@@ -198,7 +216,7 @@ impl World {
             now: Time(1_700_000_000_000_000_000),
             agenda: Agenda::new(),
             master: None,
-            registry: Registry::default(),
+            store: Store::default(),
             agents: vec![],
             schedulers: vec![],
             plant,
@@ -281,6 +299,14 @@ impl World {
                 self.master_event(master_core::Event::Message { from, peer, to, message });
             }
             Item::Allocator { life, call } => self.allocator_call(life, call),
+            Item::RegistryWrite { life, batch } => self.registry_write(life, &batch),
+            Item::RegistryWritten { life, result } => self.registry_written(life, result),
+            Item::RegistryWake { life } => {
+                if self.master.as_ref().is_some_and(|master| master.life == life) {
+                    self.registry_steps();
+                }
+            }
+            Item::StoreHeals => self.store.heal(),
             Item::Agent { agent, life, event } => {
                 if self.agents[agent].life == life {
                     self.agent_event(agent, event);
@@ -327,6 +353,7 @@ impl World {
     /// Faults end: everybody comes back, wires work, schedulers launch no more.
     pub fn calm_down(&mut self) {
         self.heal();
+        self.store.heal();
         self.agenda.remove_if(|item| matches!(item, Item::Chaos));
         for scheduler in &mut self.schedulers {
             scheduler.quiet = true;
