@@ -39,7 +39,8 @@ impl World {
             if let (true, Message::RunTask(run)) = (planted && copy > 0, &mut *message) {
                 run.offer_id = None;
             }
-            self.agenda.put(at, Item::AgentMail { agent, from: from.clone(), message });
+            let (life, from) = (self.lives, from.clone());
+            self.agenda.put(at, Item::AgentMail { agent, life, from, message });
         }
     }
 

@@ -85,6 +85,8 @@ pub enum Item {
     },
     AgentMail {
         agent: usize,
+        /// The master that sent it.
+        life: u64,
         from: Upid,
         message: Box<Message>,
     },
@@ -317,7 +319,13 @@ impl World {
                     self.detected(agent);
                 }
             }
-            Item::AgentMail { agent, from, message } => {
+            // Of a master that is no more the rest ends with its connections. Launches and kills are delivered all
+            // the same, as the worst that could happen; an agent that takes a late acknowledgement has told the next
+            // master of an update that nobody will acknowledge to that one.
+            Item::AgentMail { life, message, .. }
+                if matches!(*message, Message::StatusUpdateAcknowledgement(_))
+                    && self.master.as_ref().is_some_and(|master| master.life != life) => {}
+            Item::AgentMail { agent, from, message, .. } => {
                 let peer = from.address;
                 self.agent_event(agent, agent_core::Event::Message { from, peer, message });
             }
