@@ -4,14 +4,15 @@ use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd};
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use nix::sys::socket::{Shutdown, setsockopt, shutdown, sockopt};
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::runtime::Handle;
 
 /// The connection a request came by; in the request's extensions.
 #[derive(Clone, Debug)]
@@ -26,12 +27,15 @@ struct Shared {
     /// libprocess messages came by it, so what cannot be answered must still be read.
     messages: AtomicBool,
     aborted: AtomicBool,
+    /// Where it is served from now on.
+    elsewhere: OnceLock<Handle>,
 }
 
 impl Connection {
     pub fn new(stream: TcpStream, peer: SocketAddr) -> Connection {
         let (messages, aborted) = (AtomicBool::new(false), AtomicBool::new(false));
-        Connection { shared: Arc::new(Shared { stream, peer, messages, aborted }) }
+        let elsewhere = OnceLock::new();
+        Connection { shared: Arc::new(Shared { stream, peer, messages, aborted, elsewhere }) }
     }
 
     pub fn peer(&self) -> SocketAddr {
@@ -49,6 +53,19 @@ impl Connection {
     /// reset, and the others would be lost if that ended the connection.
     pub fn carries_messages(&self) {
         self.shared.messages.store(true, Ordering::Relaxed);
+    }
+
+    /// The rest of the answer under way is written by another runtime, and the connection ends with it: for
+    /// streams that may be many. The kernel holds at most `waiting` bytes of it that the client has not taken.
+    pub fn continue_on(&self, runtime: &Handle, waiting: usize) {
+        // Without it a slow client only has more memory.
+        let _ = setsockopt(&self.shared.stream.as_fd(), sockopt::SndBuf, &waiting);
+        let _ = self.shared.elsewhere.set(runtime.clone());
+    }
+
+    /// The runtime that goes on with it.
+    pub(super) fn elsewhere(&self) -> Option<&Handle> {
+        self.shared.elsewhere.get()
     }
 
     /// Ends the connection at once, also while a write to it is stuck.

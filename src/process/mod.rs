@@ -21,6 +21,7 @@
 
 #![expect(clippy::disallowed_methods, reason = "a shell: it owns sockets, tasks and deadlines")]
 
+pub mod background;
 pub mod body;
 pub mod clock;
 pub mod connection;

@@ -10,10 +10,12 @@
 
 use std::collections::HashMap;
 use std::convert::Infallible;
+use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, PoisonError, RwLock};
+use std::task::Poll;
 use std::time::Duration;
 
 use axum::Router;
@@ -193,18 +195,34 @@ async fn connection(server: Arc<Server>, stream: TcpStream, peer: SocketAddr) {
     keep_alive(&stream);
     let connection = Connection::new(stream, peer);
     let io = TokioIo::new(connection.io());
+    let handle = connection.clone();
     let service = service_fn(move |request| {
         let (server, connection) = (server.clone(), connection.clone());
         async move { Ok::<_, Infallible>(server.answer(connection, request).await) }
     });
-    let served = http1::Builder::new()
+    let serving = http1::Builder::new()
         .half_close(true)
         .header_read_timeout(None)
         .title_case_headers(true)
-        .serve_connection(io, service)
-        .await;
-    if let Err(error) = served {
-        debug!(%peer, %error, "connection ended");
+        .serve_connection(io, service);
+    let mut serving = Box::pin(serving);
+    let ended = move |served: hyper::Result<()>| {
+        if let Err(error) = served {
+            debug!(%peer, %error, "connection ended");
+        }
+    };
+    let here = poll_fn(|cx| match serving.as_mut().poll(cx) {
+        Poll::Pending if handle.elsewhere().is_some() => Poll::Ready(None),
+        polled => polled.map(Some),
+    });
+    match (here.await, handle.elsewhere()) {
+        (Some(served), _) => ended(served),
+        (None, Some(elsewhere)) => {
+            // What the client may ask next is not for those who do not hurry.
+            serving.as_mut().graceful_shutdown();
+            elsewhere.spawn(async move { ended(serving.await) });
+        }
+        (None, None) => {}
     }
 }
 

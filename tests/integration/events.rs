@@ -137,6 +137,71 @@ fn a_slow_subscriber_is_cut_off_and_no_other() {
     scheduler.teardown();
 }
 
+/// Ids and names of the events that a listener gets, up to the first of this name.
+fn heard(mut listener: Listener, last: &str) -> Vec<(String, String)> {
+    let mut heard = Vec::new();
+    while heard.last().is_none_or(|(_, name): &(String, String)| name != last) {
+        heard.push(listener.next_name().unwrap_or_else(|| panic!("the stream ended after {heard:?}")));
+    }
+    heard
+}
+
+#[test]
+fn hundreds_follow_and_those_that_are_stuck_hold_up_nobody() {
+    let cluster = Cluster::start(1);
+    let mut steady = Scheduler::subscribe(cluster.port, framework("steady"));
+    let stuck: Vec<_> = (0..20)
+        .map(|number| {
+            let mut stuck = raw::connect(cluster.port);
+            let accept = if number % 2 == 0 { JSON } else { PROTOBUF };
+            stuck.write_all(&subscription(accept)).expect("sent");
+            stuck
+        })
+        .collect();
+    let mut subscribers = [JSON, PROTOBUF].map(|accept| Follower::subscribe(cluster.port, accept));
+    let all_of = |query: &str, count: usize| -> Vec<_> {
+        let open = |_| {
+            let listener = Listener::open(cluster.port, query, None);
+            std::thread::spawn(move || heard(listener, "TASK_ADDED"))
+        };
+        (0..count).map(open).collect()
+    };
+    let (of_all, of_one) = (all_of("", 20), all_of(&format!("?framework={}", steady.framework_id), 160));
+    let live = 182.0;
+    wait_for("all follow", || (followers(&cluster) == live + 20.0).then_some(()));
+
+    let label = json!({"labels": [{"key": "large", "value": "x".repeat(1 << 20)}]});
+    let mut rounds = 0;
+    while followers(&cluster) > live {
+        rounds += 1;
+        assert!(rounds < 200, "{rounds} MiB of events and more are held for some who do not read");
+        let info = with(framework(&format!("large-{rounds}")), json!({"labels": label}));
+        Scheduler::subscribe(cluster.port, info).teardown();
+        for subscriber in &mut subscribers {
+            subscriber.until(|event| event["type"] == "FRAMEWORK_REMOVED");
+            subscriber.seen.clear();
+        }
+    }
+    assert_eq!(followers(&cluster), live, "those who read are there");
+    assert!(stuck.into_iter().all(ends));
+    steady.run("t", "true");
+    steady.until("t", "TASK_FINISHED");
+    for subscriber in &mut subscribers {
+        subscriber.until_task("t", "TASK_FINISHED");
+    }
+    let of_all: Vec<_> = of_all.into_iter().map(|heard| heard.join().expect("heard all")).collect();
+    let names: Vec<&str> = of_all[0].iter().map(|(_, name)| name.as_str()).collect();
+    assert_eq!(names.iter().filter(|name| **name == "FRAMEWORK_REMOVED").count(), rounds);
+    let numbers = of_all[0].iter().map(|(id, _)| id.rsplit_once(':').expect("life and number").1);
+    let numbers: Vec<u64> = numbers.map(|number| number.parse().expect("a number")).collect();
+    assert!(numbers.windows(2).all(|pair| pair[1] == pair[0] + 1), "without a gap: {numbers:?}");
+    assert!(of_all.iter().all(|heard| *heard == of_all[0]), "all heard the same");
+    for heard in of_one {
+        assert_eq!(heard.join().expect("heard all")[..], of_all[0][of_all[0].len() - 1..], "its task alone");
+    }
+    steady.teardown();
+}
+
 #[test]
 fn the_oldest_subscriber_makes_room() {
     let cluster = Cluster::start_with(0, &["--max_operator_event_stream_subscribers=2"], &[]);

@@ -6,6 +6,7 @@ use std::net::TcpStream;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Instant;
 
+use mesos::http::recordio::Decoder;
 use serde_json::Value;
 
 use super::DEADLINE;
@@ -60,9 +61,13 @@ impl Follower {
         let (sender, events) = channel();
         std::thread::spawn(move || {
             let mut chunks = Chunks::new(reader);
+            let mut decoder = Decoder::new(1 << 30);
             while let Some(chunk) = chunks.next_chunk() {
-                if sender.send(event(&chunk, is_json)).is_err() {
-                    return;
+                decoder.push(&chunk);
+                while let Some(record) = decoder.next_record().expect("RecordIO") {
+                    if sender.send(event(&record, is_json)).is_err() {
+                        return;
+                    }
                 }
             }
         });
@@ -104,12 +109,7 @@ impl Follower {
     }
 }
 
-/// One chunk is one record.
-fn event(chunk: &[u8], is_json: bool) -> Value {
-    let newline = chunk.iter().position(|byte| *byte == b'\n').expect("a record's length");
-    let length: usize = std::str::from_utf8(&chunk[..newline]).expect("text").parse().expect("a number");
-    let record = &chunk[newline + 1..];
-    assert_eq!(record.len(), length, "one record a chunk");
+fn event(record: &[u8], is_json: bool) -> Value {
     if is_json {
         return serde_json::from_slice(record).expect("JSON");
     }
@@ -148,6 +148,28 @@ impl Listener {
             let sent = self.block();
             if sent.data.is_some() {
                 return sent;
+            }
+        }
+    }
+
+    /// Id and name of the next event, without a look at its data; none if the stream has ended.
+    pub fn next_name(&mut self) -> Option<(String, String)> {
+        let (mut id, mut name, mut line) = (None, None, Vec::new());
+        loop {
+            line.clear();
+            if self.reader.read_until(b'\n', &mut line).ok()? == 0 {
+                return None;
+            }
+            let text = |prefix: &[u8]| {
+                let text = line.strip_prefix(prefix)?.trim_ascii_end();
+                Some(String::from_utf8(text.to_vec()).expect("text"))
+            };
+            id = text(b"id: ").or(id);
+            name = text(b"event: ").or(name);
+            if line == b"\n"
+                && let (Some(id), Some(name)) = (id.take(), name.take())
+            {
+                return Some((id, name));
             }
         }
     }

@@ -1,6 +1,6 @@
 //! A follower's stream: what it starts with, then what it finds in the log, and heartbeats.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::VecDeque;
 use std::io;
 use std::pin::Pin;
 use std::sync::atomic::Ordering;
@@ -12,48 +12,17 @@ use bytes::Bytes;
 use tokio::sync::watch;
 use tokio::time::{Instant, Interval, interval_at};
 
-use super::log::{Entry, Found, id};
+use super::log::Found;
+use super::segment::{Form, id};
 use super::{Follower, Hub, Watch};
 use crate::http::recordio;
 use crate::master::view::v1::{self, HEARTBEAT_SECS};
-use crate::proto::master::event::Type;
-use crate::proto::writer::Encoding;
-use crate::proto::{AgentId, FrameworkId, TaskId};
 
 /// From where on, and what is said before that.
 pub struct Start {
     /// The number of the last happening that the follower knows of.
     pub after: u64,
     pub first: Vec<Bytes>,
-}
-
-/// What a stream looks like.
-pub enum Form {
-    /// Records, as SUBSCRIBE has them.
-    Records(Encoding),
-    /// Server-sent events, of those that pass.
-    Sent(Filter),
-}
-
-/// Which happenings are wanted; what is not said does not matter.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Filter {
-    pub types: Option<BTreeSet<Type>>,
-    pub framework: Option<FrameworkId>,
-    pub agent: Option<AgentId>,
-    pub task: Option<TaskId>,
-}
-
-impl Filter {
-    fn passes(&self, entry: &Entry) -> bool {
-        fn is<T: PartialEq>(wanted: Option<&T>, found: Option<&T>) -> bool {
-            wanted.is_none() || wanted == found
-        }
-        self.types.as_ref().is_none_or(|types| types.contains(&entry.kind))
-            && is(self.framework.as_ref(), entry.framework.as_ref())
-            && is(self.agent.as_ref(), entry.agent.as_ref())
-            && is(self.task.as_ref(), entry.task.as_ref())
-    }
 }
 
 /// Why a stream is over that its client would have gone on with.
@@ -114,7 +83,7 @@ impl Stream {
         }
     }
 
-    /// The body that carries it: a chunk for each event.
+    /// The body that carries it: a chunk for all that came meanwhile, or for as much of it as is sent at once.
     pub fn body(self) -> Body {
         let next = async |mut stream: Stream| Some((stream.next().await?, stream));
         Body::from_stream(futures::stream::unfold(self, next))
@@ -151,24 +120,17 @@ impl Stream {
     fn read(&mut self) -> bool {
         loop {
             let found = self.hub.shared.log.read().unwrap_or_else(PoisonError::into_inner).after(self.cursor);
-            let entries = match found {
+            let segment = match found {
                 Found::Nothing => return true,
                 Found::Lost => return false,
-                Found::Entries(entries) => entries,
+                Found::Segment(segment) => segment,
             };
-            match &self.form {
-                Form::Records(encoding) => {
-                    self.ready.extend(entries.iter().map(|entry| entry.record(*encoding)));
-                }
-                Form::Sent(filter) => {
-                    let passing = entries.iter().filter(|entry| filter.passes(entry));
-                    self.ready.extend(passing.map(|entry| entry.sent_event()));
-                }
-            }
-            self.cursor = entries.last().map_or(self.cursor, |entry| entry.number);
+            let bytes = segment.after(self.cursor, &self.form);
+            self.cursor = segment.last();
             self.follower.cursor.store(self.cursor, Ordering::Relaxed);
             // Of those that were read none may have passed.
-            if !self.ready.is_empty() {
+            if !bytes.is_empty() {
+                self.ready.push_back(bytes);
                 return true;
             }
         }

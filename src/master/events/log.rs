@@ -1,20 +1,11 @@
-//! What happened lately, encoded once for all who follow.
+//! What happened lately, for all who follow.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
-use bytes::Bytes;
+use super::segment::Segment;
 
-use crate::http::recordio;
-use crate::master::core::Happening;
-use crate::master::view::v1;
-use crate::proto::json::of_wire;
-use crate::proto::master::Event;
-use crate::proto::master::event::Type;
-use crate::proto::writer::Encoding;
-use crate::proto::{AgentId, FrameworkId, Spelling, TaskId};
-
-/// How much is kept. JSON and framing come on top, for those entries that somebody read so.
+/// How much is kept. JSON and framing come on top, for what somebody read so.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
     pub entries: usize,
@@ -28,73 +19,15 @@ impl Default for Limits {
     }
 }
 
-/// One happening, in each form that was asked for.
-#[derive(Debug)]
-pub struct Entry {
-    pub number: u64,
-    pub kind: Type,
-    pub framework: Option<FrameworkId>,
-    pub agent: Option<AgentId>,
-    pub task: Option<TaskId>,
-    protobuf: Bytes,
-    /// Its id in `/events`.
-    id: String,
-    json_record: OnceLock<Bytes>,
-    protobuf_record: OnceLock<Bytes>,
-    sent_event: OnceLock<Bytes>,
-}
+/// Segments at the end at which most followers are.
+const RECENT: usize = 8;
 
-impl Entry {
-    /// `None` for a happening that is not told.
-    pub fn new(number: u64, happening: &Happening, life: &str) -> Option<Entry> {
-        Some(Entry {
-            number,
-            kind: v1::kind(happening)?,
-            framework: happening.framework().cloned(),
-            agent: happening.agent().cloned(),
-            task: happening.task().cloned(),
-            protobuf: v1::event(happening, Encoding::Protobuf).into(),
-            id: id(life, number),
-            json_record: OnceLock::new(),
-            protobuf_record: OnceLock::new(),
-            sent_event: OnceLock::new(),
-        })
-    }
-
-    fn json(&self) -> Vec<u8> {
-        of_wire::<Event>(&self.protobuf, Spelling::V1)
-    }
-
-    /// As a record of SUBSCRIBE's stream.
-    pub fn record(&self, encoding: Encoding) -> Bytes {
-        match encoding {
-            Encoding::Json => self.json_record.get_or_init(|| recordio::enclose(self.json()).into()).clone(),
-            Encoding::Protobuf => {
-                self.protobuf_record.get_or_init(|| recordio::encode(&self.protobuf)).clone()
-            }
-        }
-    }
-
-    /// As a server-sent event. JSON is one line.
-    pub fn sent_event(&self) -> Bytes {
-        let write = || {
-            let head = format!("id: {}\nevent: {}\ndata: ", self.id, self.kind.as_str_name());
-            [head.as_bytes(), &self.json(), b"\n\n"].concat().into()
-        };
-        self.sent_event.get_or_init(write).clone()
-    }
-}
-
-/// What a client gives back to go on behind a happening.
-pub fn id(life: &str, number: u64) -> String {
-    format!("{life}:{number}")
-}
-
-/// The last entries, without a gap between them.
+/// The last segments, without a gap between them.
 #[derive(Debug)]
 pub struct Log {
     limits: Limits,
-    entries: VecDeque<Arc<Entry>>,
+    segments: VecDeque<Arc<Segment>>,
+    entries: usize,
     bytes: usize,
     /// The number that follows the last one.
     next: u64,
@@ -103,7 +36,8 @@ pub struct Log {
 /// What a reader finds.
 #[derive(Debug)]
 pub enum Found {
-    Entries(Vec<Arc<Entry>>),
+    /// The one that has what follows, and maybe what was before.
+    Segment(Arc<Segment>),
     Nothing,
     /// The log begins further on.
     Lost,
@@ -111,29 +45,40 @@ pub enum Found {
 
 impl Log {
     pub fn new(limits: Limits) -> Log {
-        Log { limits, entries: VecDeque::new(), bytes: 0, next: 1 }
+        Log { limits, segments: VecDeque::new(), entries: 0, bytes: 0, next: 1 }
     }
 
     /// The number of the first entry, or of the one to come.
     pub fn first(&self) -> u64 {
-        self.entries.front().map_or(self.next, |entry| entry.number)
+        self.segments.front().map_or(self.next, |segment| segment.first())
     }
 
-    /// Appends an entry. What is not told, and numbers left out, are gaps: the log begins anew behind them.
-    pub fn push(&mut self, number: u64, entry: Option<Entry>) {
-        if number != self.next || entry.is_none() {
-            self.entries.clear();
-            self.bytes = 0;
+    /// The log begins anew at this number: what was before it is not told.
+    pub fn begin(&mut self, number: u64) {
+        self.segments.clear();
+        (self.entries, self.bytes, self.next) = (0, 0, number);
+    }
+
+    /// Appends entries. If numbers are left out before them, the log begins with them.
+    pub fn push(&mut self, segment: Segment) {
+        if segment.first() != self.next {
+            self.begin(segment.first());
         }
-        self.next = number + 1;
-        let Some(entry) = entry else { return };
-        self.bytes += entry.protobuf.len();
-        self.entries.push_back(entry.into());
+        self.next = segment.last() + 1;
+        self.entries += segment.len();
+        self.bytes += segment.bytes();
+        self.segments.push_back(segment.into());
+        if let Some(passed) = self.segments.iter().rev().nth(RECENT) {
+            passed.forget_chosen();
+        }
         // One that is larger than the bound must still pass.
-        while self.entries.len() > 1
-            && (self.entries.len() > self.limits.entries || self.bytes > self.limits.bytes)
+        while self.segments.len() > 1
+            && (self.entries > self.limits.entries || self.bytes > self.limits.bytes)
         {
-            self.bytes -= self.entries.pop_front().map_or(0, |entry| entry.protobuf.len());
+            if let Some(oldest) = self.segments.pop_front() {
+                self.entries -= oldest.len();
+                self.bytes -= oldest.bytes();
+            }
         }
     }
 
@@ -144,18 +89,11 @@ impl Log {
 
     /// The entries after this number, as many as are read at once.
     pub fn after(&self, number: u64) -> Found {
-        const AT_ONCE: usize = 256;
-        const BYTES: usize = 64 << 10;
-        let first = self.first();
-        let Some(start) = (number + 1).checked_sub(first) else { return Found::Lost };
-        let mut bytes = 0;
-        let few = |entry: &&Arc<Entry>| {
-            let fits = bytes < BYTES;
-            bytes += entry.protobuf.len();
-            fits
-        };
-        let start = usize::try_from(start).unwrap_or(usize::MAX).min(self.entries.len());
-        let found: Vec<_> = self.entries.range(start..).take(AT_ONCE).take_while(few).cloned().collect();
-        if found.is_empty() { Found::Nothing } else { Found::Entries(found) }
+        let wanted = number + 1;
+        if wanted < self.first() {
+            return Found::Lost;
+        }
+        let place = self.segments.partition_point(|segment| segment.last() < wanted);
+        self.segments.get(place).map_or(Found::Nothing, |segment| Found::Segment(segment.clone()))
     }
 }

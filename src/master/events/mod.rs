@@ -4,11 +4,16 @@
 //! log; every follower reads that log at its own pace, from the place where its snapshot was taken, so nothing is
 //! lost or told twice, and a follower costs the core nothing. One that falls behind the log is cut off.
 //!
-//! `log.rs` is the log, `follow.rs` a follower's stream. Absent on purpose: HTTP (`master/http`), and what an
-//! event says (`view/v1`).
+//! What came together is joined, and written to each follower as one piece of memory that all of them share. That
+//! is done by one more thread: thousands of followers are tens of gigabytes, which must not take the processors
+//! away from the core and its agents. So both threads give way to all others; what is told is then told later.
+//!
+//! `log.rs` is the log, `segment.rs` a piece of it in every form, `follow.rs` a follower's stream. Absent on
+//! purpose: HTTP (`master/http`), and what an event says (`view/v1`).
 
 mod follow;
 mod log;
+mod segment;
 #[cfg(test)]
 mod tests;
 
@@ -16,31 +21,43 @@ use std::collections::BTreeMap;
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use std::thread;
 use std::time::Duration;
 
+use tokio::runtime::Handle;
 use tokio::sync::{Notify, watch};
 use tracing::{info, warn};
 
 use super::core::{Event, Happening};
 use super::run::{Core, Ended};
+use super::view::v1;
+use crate::process::background::{Background, give_way};
 use crate::process::connection::Connection;
 
-pub use follow::{Filter, Form, Start, Stream, place, reset};
+pub use follow::{Start, Stream, place, reset};
 pub use log::Limits;
 use log::Log;
+use segment::Building;
+pub use segment::{Filter, Form};
 
 /// Happenings that may wait for the thread. It is faster than the core but for a moment.
 const QUEUE: usize = 131_072;
 
 /// Happenings appended before followers are woken.
-const BATCH: usize = 1024;
+const BATCH: usize = 4096;
 
 /// How long the thread waits, for each follower, until it wakes them again: a thousand of them are woken at once,
-/// then every 100 ms, and read what came meanwhile together. Waking each for each event would take the processors
-/// away from the core.
-const PACE: Duration = Duration::from_micros(100);
+/// then every 50 ms, and read what came meanwhile together. Waking each for each event is what they would cost most.
+const PACE: Duration = Duration::from_micros(50);
+
+/// How much the threads give way. The one that encodes must not fall behind the core for long.
+const ENCODING_NICENESS: i32 = 10;
+const TELLING_NICENESS: i32 = 19;
+
+/// What the kernel may hold for a follower that reads slowly; all of them together must leave it memory for
+/// agents.
+const UNREAD: usize = 256 << 10;
 
 /// How long happenings are still logged when nobody follows any more, for those who come back to `/events`.
 const LINGER: Duration = Duration::from_secs(300);
@@ -77,6 +94,8 @@ struct Shared {
     followers: Mutex<Followers>,
     /// Names this log: numbers of another one mean nothing here.
     life: String,
+    /// Writes to followers, once it is started.
+    background: OnceLock<Background>,
 }
 
 #[derive(Default)]
@@ -106,6 +125,7 @@ pub fn channel(life: &str, most: usize, limits: Limits) -> (Publisher, Hub, Inbo
             written: watch::Sender::new(0),
             followers: Mutex::new(Followers { most, ..Followers::default() }),
             life: life.to_owned(),
+            background: OnceLock::new(),
         }),
     };
     (Publisher { happenings: sender }, hub, Inbox { happenings })
@@ -116,14 +136,20 @@ pub struct Inbox {
     happenings: Receiver<(u64, Box<Happening>)>,
 }
 
-/// Starts the thread. It ends with the core.
+/// Starts the threads. They end with the core.
 pub fn start(hub: &Hub, inbox: Inbox) -> io::Result<()> {
     let shared = hub.shared.clone();
+    let _ = shared.background.set(Background::start("followers", TELLING_NICENESS)?);
     thread::Builder::new().name("events".to_owned()).spawn(move || {
+        give_way(ENCODING_NICENESS);
         while let Ok(first) = inbox.happenings.recv() {
+            let mut batch = 0;
             let more = inbox.happenings.try_iter().take(BATCH - 1);
-            let followers = shared.append(std::iter::once(first).chain(more));
-            thread::sleep(PACE * followers);
+            let all = std::iter::once(first).chain(more).inspect(|_| batch += 1);
+            let followers = shared.append(all);
+            if batch < BATCH {
+                thread::sleep(PACE * followers);
+            }
         }
     })?;
     Ok(())
@@ -133,12 +159,20 @@ impl Shared {
     /// Appends happenings, wakes those who follow and says how many they are.
     fn append(&self, happenings: impl Iterator<Item = (u64, Box<Happening>)>) -> u32 {
         let mut last = 0;
+        let mut building = Building::new();
         for (number, happening) in happenings {
-            // Encoded before the log is locked.
-            let entry = log::Entry::new(number, &happening, &self.life);
-            self.log.write().unwrap_or_else(PoisonError::into_inner).push(number, entry);
+            let kind = v1::kind(&happening);
+            if kind.is_none() || !building.takes(number) {
+                self.push(std::mem::replace(&mut building, Building::new()));
+            }
+            match kind {
+                Some(kind) => building.add(number, kind, &happening),
+                // It is not told, and nobody followed before it.
+                None => self.log_mut().begin(number + 1),
+            }
             last = number;
         }
+        self.push(building);
         self.written.send_replace(last);
         let first = self.log.read().unwrap_or_else(PoisonError::into_inner).first();
         let mut followers = self.followers();
@@ -148,6 +182,17 @@ impl Shared {
             follower.cut(true);
         }
         u32::try_from(followers.by_number.len()).unwrap_or(u32::MAX)
+    }
+
+    fn push(&self, building: Building) {
+        // Finished before the log is locked.
+        if let Some(segment) = building.finish(&self.life) {
+            self.log_mut().push(segment);
+        }
+    }
+
+    fn log_mut(&self) -> std::sync::RwLockWriteGuard<'_, Log> {
+        self.log.write().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn followers(&self) -> std::sync::MutexGuard<'_, Followers> {
@@ -175,20 +220,19 @@ impl Follower {
 pub struct Watch {
     core: Core,
     lingers: bool,
+    /// A thread that gives way must not turn the core.
+    runtime: Handle,
 }
 
 impl Drop for Watch {
     fn drop(&mut self) {
-        let core = self.core.clone();
-        match tokio::runtime::Handle::try_current() {
-            Ok(runtime) if self.lingers => {
-                runtime.spawn(async move {
-                    tokio::time::sleep(LINGER).await;
-                    core.tell(Event::Unfollow);
-                });
+        let (core, lingers) = (self.core.clone(), self.lingers);
+        self.runtime.spawn(async move {
+            if lingers {
+                tokio::time::sleep(LINGER).await;
             }
-            _ => core.tell(Event::Unfollow),
-        }
+            core.tell(Event::Unfollow);
+        });
     }
 }
 
@@ -196,7 +240,7 @@ impl Hub {
     /// Makes the core give out what happens from now on. A watch that lingers is for those who may come back.
     pub async fn watch(&self, core: &Core, lingers: bool) -> Result<Watch, Ended> {
         // Before it is waited for: who gives up waiting is one less again.
-        let watch = Watch { core: core.clone(), lingers };
+        let watch = Watch { core: core.clone(), lingers, runtime: Handle::current() };
         core.ask(|reply| Event::Follow { reply }).await?;
         Ok(watch)
     }
@@ -209,6 +253,9 @@ impl Hub {
             woken: Notify::new(),
             connection,
         });
+        if let (Some(connection), Some(background)) = (&follower.connection, self.shared.background.get()) {
+            connection.continue_on(background.handle(), UNREAD);
+        }
         let mut followers = self.shared.followers();
         while followers.by_number.len() >= followers.most.max(1) {
             let Some((number, oldest)) = followers.by_number.pop_first() else { break };

@@ -48,7 +48,7 @@ impl Told {
     }
 
     fn follow(&self, after: u64, form: Form) -> Stream {
-        let watch = Watch { core: self.core.clone(), lingers: false };
+        let watch = Watch { core: self.core.clone(), lingers: false, runtime: Handle::current() };
         self.hub.follow(Start { after, first: vec![] }, form, None, watch)
     }
 

@@ -64,9 +64,10 @@ impl Read {
             | Read::Agents(None)
             | Read::Frameworks(None)
             | Read::Roles
-            | Read::Call(..) => true,
+            | Read::Call(..)
+            | Read::Subscribed(_) => true,
             Read::Tasks(page) => *page == Page::default(),
-            Read::Agents(Some(_)) | Read::Frameworks(Some(_)) | Read::Subscribed(_) => false,
+            Read::Agents(Some(_)) | Read::Frameworks(Some(_)) => false,
         }
     }
 }
