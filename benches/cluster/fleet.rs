@@ -153,6 +153,13 @@ impl Fleet {
         self.script.set(script);
     }
 
+    /// The agents are no more: their master has ended, and another fleet needs their descriptors.
+    pub fn leave(&self) {
+        for agent in self.agents.borrow_mut().iter_mut() {
+            agent.outlet = None;
+        }
+    }
+
     fn count(&self, change: impl FnOnce(&mut Seen)) {
         let mut seen = self.seen.get();
         change(&mut seen);

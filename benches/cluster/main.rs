@@ -2,8 +2,9 @@
 //! side by side. The work comes from an emulator (v0 agents, v1 frameworks, HTTP readers) through the public
 //! interfaces alone.
 //!
-//! `AGENTS=10000 EACH=5 MANY=50000 READS=10` set the size; `ONLY=ours` leaves the other one out. Figures also go,
-//! one JSON line each, to `bench.jsonl` in the target folder.
+//! `AGENTS=10000 EACH=5 MANY=50000 READS=10 FOLLOWERS=2000` set the size; `ONLY=ours` leaves the other one out,
+//! `ONLY=followers` all but what subscribers of the event stream cost. Figures also go, one JSON line each, to
+//! `bench.jsonl` in the target folder.
 #![allow(
     clippy::disallowed_methods,
     clippy::unwrap_used,
@@ -11,6 +12,7 @@
 )]
 
 mod fleet;
+mod followers;
 mod framework;
 mod measured;
 #[allow(dead_code, reason = "the tests' half is not used")]
@@ -41,6 +43,7 @@ fn ours(port: u16, dir: &Path) -> Process {
         "--ip=127.0.0.1".to_owned(),
         "--hostname=localhost".to_owned(),
         format!("--port={port}"),
+        "--max_operator_event_stream_subscribers=10000".to_owned(),
         format!("--work_dir={}", dir.display()),
     ])
 }
@@ -59,11 +62,10 @@ fn open_files() {
     }
 }
 
-fn run(name: &str, start: play::Start<'_>, size: Size) -> Figures {
-    eprintln!("{name}");
+fn run(work: impl Future<Output = Figures>) -> Figures {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     let local = tokio::task::LocalSet::new();
-    runtime.block_on(local.run_until(play::play(start, size)))
+    runtime.block_on(local.run_until(work))
 }
 
 fn main() {
@@ -77,6 +79,7 @@ fn main() {
         each: number("EACH", 5),
         many: number("MANY", 50_000),
         reads: number("READS", 10),
+        followers: number("FOLLOWERS", 2_000),
     };
     let only = std::env::var("ONLY").unwrap_or_default();
     let both = [("ours", "mesos", &ours as play::Start<'_>), ("theirs", "Apache Mesos 1.11.0", &theirs)];
@@ -85,7 +88,15 @@ fn main() {
     for (key, name, start) in both {
         let wanted = only.is_empty() || only == key;
         let there = key == "ours" || peer::available("bench");
-        let done = if wanted && there { run(name, start, size) } else { Figures::default() };
+        let mut done = Figures::default();
+        if wanted && there {
+            eprintln!("{name}");
+            done = run(play::play(start, size));
+        }
+        // The real one encodes each event for each of them, and keeps for ever what they do not read.
+        if key == "ours" && (wanted || only == "followers") {
+            done.0.extend(run(play::followed(start, size)).0);
+        }
         kept += &report::lines(key, &done);
         figures.push(done);
     }

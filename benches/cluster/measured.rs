@@ -22,6 +22,15 @@ pub fn used(pid: u32) -> Used {
     }
 }
 
+/// Processor time of the threads that do not give way to others, in seconds.
+pub fn urgent(pid: u32) -> f64 {
+    let process = Process::new(i32::try_from(pid).expect("a pid is positive")).expect("the master is alive");
+    let threads = process.tasks().expect("its threads").flatten().filter_map(|thread| thread.stat().ok());
+    let ticks: u64 =
+        threads.filter(|thread| thread.nice <= 0).map(|thread| thread.utime + thread.stime).sum();
+    ticks as f64 / procfs::ticks_per_second() as f64
+}
+
 /// Waits until the master has done what it was asked for: it uses under a fifth of a core for a second.
 pub async fn settle(pid: u32) {
     let end = Instant::now() + Duration::from_secs(120);

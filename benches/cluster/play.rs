@@ -6,8 +6,9 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use super::fleet::{self, Fleet};
+use super::followers::Followers;
 use super::framework::{self, Framework, Wish};
-use super::measured::{Used, settle, used};
+use super::measured::{Used, settle, urgent, used};
 use super::reads::{self, Ask};
 use super::report::{Figures, Kind};
 use super::support::{self, Process, wait_for};
@@ -25,6 +26,8 @@ pub struct Size {
     pub many: usize,
     /// Calls of one kind of read.
     pub reads: usize,
+    /// Subscribers of the event stream, one in twenty of which never reads.
+    pub followers: usize,
 }
 
 /// Starts a master on a port, with the same flags as any other.
@@ -38,13 +41,19 @@ struct Run<'a> {
     figures: Figures,
 }
 
+impl<'a> Run<'a> {
+    fn new(start: Start<'a>) -> Run<'a> {
+        let dir = tempfile::tempdir().expect("a folder");
+        let port = support::free_port();
+        let master = begin(start, port, dir.path());
+        let address = SocketAddr::from(([127, 0, 0, 1], port));
+        Run { start, dir, master, address, figures: Figures::default() }
+    }
+}
+
 /// Everything that one master does.
 pub async fn play(start: Start<'_>, size: Size) -> Figures {
-    let dir = tempfile::tempdir().expect("a folder");
-    let port = support::free_port();
-    let master = begin(start, port, dir.path());
-    let address = SocketAddr::from(([127, 0, 0, 1], port));
-    let mut run = Run { start, dir, master, address, figures: Figures::default() };
+    let mut run = Run::new(start);
     run.small(size.agents / 10).await;
     let fleet = run.registration(size.agents).await;
     run.idle(size.agents).await;
@@ -60,6 +69,59 @@ pub async fn play(start: Start<'_>, size: Size) -> Figures {
         run.idle(size.many).await;
     }
     run.figures
+}
+
+/// Agents register with a master that nobody follows, and with one that many do; each time another master, in
+/// turns, since no two runs are alike.
+pub async fn followed(start: Start<'_>, size: Size) -> Figures {
+    const ROUNDS: usize = 7;
+    let mut run = Run::new(start);
+    let stuck = size.followers / 20;
+    let (mut alone, mut followed) = (Vec::new(), Vec::new());
+    let mut told = Vec::new();
+    for _ in 0..ROUNDS {
+        let (fleet, quiet) = run.registered(size.agents).await;
+        run.again();
+        fleet.leave();
+        let followers = Followers::start(run.address, size.followers - stuck, stuck);
+        followers.greeted().await;
+        settle(run.master.pid()).await;
+        let start = Instant::now();
+        let (fleet, busy) = run.registered(size.agents).await;
+        followers.told(size.agents).await;
+        told.push(start.elapsed().as_secs_f64());
+        assert_eq!(followers.ended(), 0, "those who read are told all");
+        run.again();
+        fleet.leave();
+        eprintln!(
+            "  {:.2} s alone, {:.2} s followed; {:.2} and {:.2} s of CPU; {} MiB told in {:.1} s",
+            quiet.took,
+            busy.took,
+            quiet.cpu,
+            busy.cpu,
+            followers.bytes() >> 20,
+            told.last().unwrap()
+        );
+        alone.push(quiet);
+        followed.push(busy);
+    }
+    let line = format!("registration of {} agents, {} followers", size.agents, size.followers);
+    let pairs = || alone.iter().zip(&followed);
+    let of = |values: Vec<f64>| reads::median(values).unwrap_or_default();
+    let figures = &mut run.figures;
+    figures.add(&line, "time, nobody follows", Kind::Latency, of(alone.iter().map(|one| one.took).collect()));
+    figures.add(&line, "time", Kind::Latency, of(followed.iter().map(|one| one.took).collect()));
+    figures.add(&line, "time, ratio", Kind::Part, of(pairs().map(|(a, b)| b.took / a.took).collect()));
+    figures.add(&line, "urgent CPU, ratio", Kind::Part, of(pairs().map(|(a, b)| b.cpu / a.cpu).collect()));
+    figures.add(&line, "until all are told", Kind::Latency, of(told));
+    run.figures
+}
+
+/// One registration, in seconds.
+struct Registered {
+    took: f64,
+    /// Of those of the master's threads that do not give way.
+    cpu: f64,
 }
 
 fn begin(start: Start<'_>, port: u16, dir: &Path) -> Process {
@@ -116,6 +178,16 @@ impl Run<'_> {
         let grown = (self.used().memory - before.memory) / agents as f64;
         self.figures.add(&line, "memory each", Kind::Memory, grown);
         fleet
+    }
+
+    /// Registers agents and says what that took.
+    async fn registered(&self, agents: usize) -> (Rc<Fleet>, Registered) {
+        let fleet = Fleet::new(self.address, agents).await.expect("a listener");
+        let (before, start) = (urgent(self.master.pid()), Instant::now());
+        fleet.register();
+        until("registration", &fleet.changed, || fleet.seen().registered >= agents).await;
+        let took = start.elapsed().as_secs_f64();
+        (fleet, Registered { took, cpu: urgent(self.master.pid()) - before })
     }
 
     async fn idle(&mut self, agents: usize) {

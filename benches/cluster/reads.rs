@@ -90,7 +90,7 @@ impl Loop {
     }
 }
 
-pub fn median(mut values: Vec<Duration>) -> Option<Duration> {
-    values.sort_unstable();
+pub fn median<T: PartialOrd + Copy>(mut values: Vec<T>) -> Option<T> {
+    values.sort_by(|a, b| a.partial_cmp(b).unwrap_or(std::cmp::Ordering::Equal));
     values.get(values.len() / 2).copied()
 }

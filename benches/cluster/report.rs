@@ -13,6 +13,8 @@ pub enum Kind {
     Latency,
     /// Units a second: more is better.
     Rate,
+    /// Of something else.
+    Part,
     /// Told, not compared.
     Size,
 }
@@ -52,6 +54,7 @@ fn said(kind: Kind, value: f64) -> String {
         Kind::Memory if value >= 10_240.0 => format!("{:.0} MiB", value / 1024.0),
         Kind::Memory => format!("{value:.1} KiB"),
         Kind::Rate => format!("{value:.0}/s"),
+        Kind::Part => format!("{value:.3}"),
         Kind::Size => format!("{value:.0}"),
     }
 }
