@@ -1,4 +1,5 @@
-//! `/profiler/start` and `/profiler/stop`: where the process spends its processor time, as a flame graph.
+//! `/profiler/start` and `/profiler/stop`: where the process spends its processor time, as a flame graph or
+//! for pprof.
 //!
 //! There is one profiler in a process; who stops it gets the graph. It ends by itself after [`LONGEST`], and what it
 //! has found is lost then. Mesos answers with a file of gperftools, and only if it was built with them.
@@ -10,12 +11,15 @@ use std::time::Duration;
 
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::any;
-use http::header::CONTENT_TYPE;
+use http::Uri;
+use http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
+use pprof::protos::Message as _;
 use pprof::{ProfilerGuard, ProfilerGuardBuilder};
 use tracing::info;
 
 use crate::files::handlers::blocking;
 use crate::http::error::HttpError;
+use crate::http::query::Query;
 use crate::http::route::{Endpoint, Routes};
 
 /// Samples a second of processor time; not a round number, so that it does not beat with what happens at such.
@@ -41,7 +45,13 @@ const START: Endpoint = Endpoint {
 const STOP: Endpoint = Endpoint {
     path: "/stop",
     tldr: "Stops profiling and shows what was found.",
-    description: &["Answers with a flame graph as SVG, for a browser: a click on a function looks into it."],
+    description: &[
+        "Answers with a flame graph as SVG, for a browser: a click on a function looks into it.",
+        "",
+        "Query parameters:",
+        "",
+        ">        format=VALUE         `svg`, the default, or `pprof`: a file for `go tool pprof` and its like.",
+    ],
     authentication: true,
     ..Endpoint::DEFAULT
 };
@@ -88,8 +98,30 @@ async fn start() -> Result<Response, HttpError> {
     Ok("Profiler started.\n".into_response())
 }
 
-async fn stop() -> Result<Response, HttpError> {
-    let graph = blocking(|| {
+/// What the profile comes as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Format {
+    Svg,
+    /// The message `perftools.profiles.Profile`.
+    Pprof,
+}
+
+impl Format {
+    fn of(query: &Query) -> Result<Format, HttpError> {
+        match query.filled("format") {
+            None | Some("svg") => Ok(Format::Svg),
+            Some("pprof") => Ok(Format::Pprof),
+            Some(other) => {
+                let text = format!("Unknown format '{other}', expecting 'svg' or 'pprof'.\n");
+                Err(HttpError::bad_request(text))
+            }
+        }
+    }
+}
+
+async fn stop(uri: Uri) -> Result<Response, HttpError> {
+    let format = Format::of(&Query::of(&uri))?;
+    let found = blocking(move || {
         let guard = running().guard.take();
         let guard = guard.ok_or_else(|| HttpError::bad_request("Profiler not running.\n"))?;
         let failed = |error| HttpError::internal(format!("Failed to read the profile: {error}\n"));
@@ -100,11 +132,23 @@ async fn stop() -> Result<Response, HttpError> {
                 "The process used so little processor time that nothing was found.\n",
             ));
         }
+        if format == Format::Pprof {
+            return Ok(report.pprof().map_err(failed)?.encode_to_vec());
+        }
         let mut graph = Vec::new();
         report.flamegraph(&mut graph).map_err(failed)?;
         Ok(graph)
     });
-    let graph = graph.await;
+    let found = found.await;
     info!("profiler stopped");
-    Ok(([(CONTENT_TYPE, "image/svg+xml")], graph?).into_response())
+    Ok(match format {
+        Format::Svg => ([(CONTENT_TYPE, "image/svg+xml")], found?).into_response(),
+        Format::Pprof => {
+            let headers = [
+                (CONTENT_TYPE, "application/octet-stream"),
+                (CONTENT_DISPOSITION, "attachment; filename=mesos.pprof"),
+            ];
+            (headers, found?).into_response()
+        }
+    })
 }

@@ -27,6 +27,17 @@ fn a_flame_graph_of_the_master() {
     let text = graph.text();
     assert!(text.contains("<svg") && text.contains("mesos"), "{}", &text[..text.len().min(300)]);
     assert_eq!(get(port, "/profiler/stop").status, 400);
+    let profile = wait_for("a profile for pprof", || {
+        assert_eq!(get(port, "/profiler/start").status, 200);
+        (0..300).for_each(|_| assert_eq!(get(port, "/metrics/snapshot").status, 200));
+        assert_eq!(get(port, "/profiler/stop?format=text").status, 400, "it goes on");
+        let stopped = get(port, "/profiler/stop?format=pprof");
+        (stopped.status == 200).then_some(stopped)
+    });
+    assert_eq!(profile.header("content-type"), Some("application/octet-stream"));
+    let profile: pprof::protos::Profile =
+        pprof::protos::Message::decode(&profile.body[..]).expect("a profile");
+    assert!(!profile.sample.is_empty() && profile.string_table.iter().any(|text| text.contains("mesos")));
     // It goes on as before, and so does the agent, whose profiler is another.
     assert_eq!(get(port, "/state").status, 200);
     let agent = cluster.agent_ports[0];
