@@ -47,7 +47,7 @@ sim: ## whole clusters in one thread from a seed: SEEDS=1000 FIRST=0, MINUTES=60
 conformance: deps ## real clients, unmodified, against our binary
 	$(CARGO) test --test conformance
 
-bench: deps ## figures beside the real Apache Mesos 1.11.0: AGENTS=10000 EACH=5 MANY=50000 READS=10 ONLY=ours
+bench: deps ## figures beside the real Apache Mesos 1.11.0: AGENTS=10000 EACH=5 MANY=50000 READS=10 FOLLOWERS=2000 ONLY=ours
 	$(CARGO) bench --bench cluster
 
 install: build ## mesos and its names (mesos-master, …), man pages and shell completions into PREFIX=/usr/local
@@ -56,7 +56,10 @@ install: build ## mesos and its names (mesos-master, …), man pages and shell c
 	  ln -sfv mesos "$(DESTDIR)$(PREFIX)/bin/$$name"; done
 	"$(DESTDIR)$(PREFIX)/bin/mesos" man --dir="$(DESTDIR)$(PREFIX)/share/man/man1"
 	@while read -r shell file; do mkdir -p "$$(dirname "$$file")"; \
-	  "$(DESTDIR)$(PREFIX)/bin/mesos" completions "$$shell" >"$$file"; done <<< "$$COMPLETIONS"
+	  "$(DESTDIR)$(PREFIX)/bin/mesos" completions "$$shell" >"$$file"; \
+	  if [ $$shell != zsh ]; then for name in master slave agent local execute ctl; do \
+	    ln -sf "$${file##*/}" "$${file/%mesos*/mesos-$$name}$$([ $$shell = fish ] && echo .fish)"; done; fi; \
+	  done <<< "$$COMPLETIONS"
 
 proto: ## src/proto/gen anew from src/proto/defs
 	$(CARGO) run -q -p protogen

@@ -62,9 +62,53 @@ pub fn run(program: &str, args: Vec<OsString>) -> ExitCode {
     };
     let mut text = Vec::new();
     clap_complete::generate(shell, &mut tree(), "mesos", &mut text);
-    help::print(&String::from_utf8_lossy(&text));
+    help::print(&with_links(shell, &String::from_utf8_lossy(&text)));
     ExitCode::SUCCESS
 }
+
+/// What commands are also called: `mesos-ctl` for `mesos ctl`.
+fn links() -> impl Iterator<Item = String> {
+    let started = COMMANDS.iter().filter(|command| command.about.is_some() && command.name != "completions");
+    let names = started.flat_map(|command| [command.name].into_iter().chain(command.aliases.iter().copied()));
+    names.map(|name| format!("mesos-{name}"))
+}
+
+/// Completes a link as the command that it stands for.
+fn with_links(shell: Shell, text: &str) -> String {
+    let names = links().collect::<Vec<_>>();
+    match shell {
+        Shell::Zsh => {
+            let head = format!("#compdef mesos {}", names.join(" "));
+            let text = text.replacen("#compdef mesos", &head, 1).replacen("_mesos() {", ZSH_LINK, 1);
+            text.replacen("compdef _mesos mesos\n", &format!("compdef _mesos mesos {}\n", names.join(" ")), 1)
+        }
+        Shell::Fish => {
+            let line = |name: &String| format!("complete -c {name} -w '{}'\n", name.replacen('-', " ", 1));
+            text.to_owned() + &names.iter().map(line).collect::<String>()
+        }
+        _ => format!(
+            "{text}{BASH_LINK}complete -F _mesos_link -o bashdefault -o default {}\n",
+            names.join(" ")
+        ),
+    }
+}
+
+const BASH_LINK: &str = r#"
+_mesos_link() {
+    local name="${1##*/}"
+    COMP_WORDS=(mesos "${name#mesos-}" "${COMP_WORDS[@]:1}")
+    COMP_CWORD=$((COMP_CWORD + 1))
+    _mesos mesos "$2" "$3"
+}
+"#;
+
+const ZSH_LINK: &str = r#"_mesos() {
+    if [[ "$service" == mesos-* ]]; then
+        words=(mesos "${service#mesos-}" "${(@)words[2,-1]}")
+        (( CURRENT += 1 ))
+        local service=mesos
+    fi
+"#;
 
 pub fn man(program: &str, args: Vec<OsString>) -> ExitCode {
     let dir = match one_value(man_command(), program, args, "dir") {

@@ -524,12 +524,39 @@ fn events_are_followed_from_where_they_were_left() {
 }
 
 #[test]
+fn bash_completes_links_as_their_commands() {
+    let complete = r#"
+        source /dev/stdin
+        for line in "mesos ctl fram" "mesos-ctl fram" "/usr/bin/mesos-ctl fram" "mesos-master --allocation_int"; do
+            COMP_WORDS=($line); COMP_CWORD=$((${#COMP_WORDS[@]} - 1)); COMPREPLY=()
+            function=$(complete -p "${COMP_WORDS[0]##*/}" | sed 's/.*-F \([^ ]*\).*/\1/')
+            $function "${COMP_WORDS[0]}" "${COMP_WORDS[COMP_CWORD]}" "${COMP_WORDS[COMP_CWORD - 1]}"
+            echo "${COMPREPLY[@]}"
+        done"#;
+    let mut bash = std::process::Command::new("bash");
+    bash.args(["-c", complete]).stdin(std::process::Stdio::piped()).stdout(std::process::Stdio::piped());
+    let mut bash = bash.spawn().expect("bash");
+    let script = mesos(&["completions", "bash"]).out;
+    bash.stdin.take().expect("piped").write_all(script.as_bytes()).expect("read");
+    let out = bash.wait_with_output().expect("bash ends").stdout;
+    assert_eq!(String::from_utf8_lossy(&out), "frameworks\nframeworks\nframeworks\n--allocation_interval\n");
+}
+
+#[test]
 fn shells_and_man_know_every_command() {
     for shell in ["bash", "zsh", "fish"] {
         let done = mesos(&["completions", shell]);
         assert_eq!(done.status, Some(0), "{done:?}");
         for word in ["frameworks", "teardown", "allocation_interval", "no-header", "kill_after"] {
             assert!(done.out.contains(word), "{shell}: {word}");
+        }
+        for link in ["mesos-master", "mesos-agent", "mesos-ctl", "mesos-execute"] {
+            let is_named = |line: &str| {
+                let completes =
+                    ["complete ", "compdef ", "#compdef "].iter().any(|start| line.trim().starts_with(start));
+                completes && line.split_whitespace().any(|word| word == link)
+            };
+            assert!(done.out.lines().any(is_named), "{shell}: {link}");
         }
     }
     assert_eq!(mesos(&["completions", "tcsh"]).status, Some(2));
