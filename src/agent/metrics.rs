@@ -22,7 +22,7 @@ pub fn provide(metrics: &Metrics, core: &Core, clock: Clock, fetches: &Fetches) 
     metrics.ask(move || {
         let core = core.clone();
         async move {
-            match core.snapshot().await {
+            match core.snapshot().await.map(|snapshot| snapshot.node) {
                 Ok(node) => values(&node, clock.now().since(started).as_secs_f64(), core.queued()),
                 // The process is about to end.
                 Err(_) => Snapshot::new(),
@@ -44,7 +44,8 @@ pub fn provide_containers(metrics: &Metrics, core: &Core, containerizer: &Contai
         let (core, containerizer) = (core.clone(), containerizer.clone());
         async move {
             // The process is about to end.
-            let Ok(node) = core.snapshot().await else { return Vec::new() };
+            let Ok(now) = core.snapshot().await else { return Vec::new() };
+            let node = now.node;
             let usage = containerizer.usage(view::running(&node)).await.into_iter().collect();
             containers(&node, &usage)
         }

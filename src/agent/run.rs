@@ -40,8 +40,16 @@ enum Input {
         answer: oneshot::Sender<Answer>,
         stream: Option<(StreamId, Outlet)>,
     },
-    Read(oneshot::Sender<Node>),
+    Read(oneshot::Sender<Snapshot>),
     Stop(String),
+}
+
+/// The agent between two events.
+#[derive(Clone, Debug)]
+pub struct Snapshot {
+    /// Equal in two snapshots if views show the same of both.
+    pub version: u64,
+    pub node: Node,
 }
 
 /// The loop has ended, and so will the process.
@@ -105,10 +113,10 @@ impl Core {
     }
 
     /// The agent as it is after what was queued before.
-    pub async fn snapshot(&self) -> Result<Node, Ended> {
-        let (sender, node) = oneshot::channel();
+    pub async fn snapshot(&self) -> Result<Snapshot, Ended> {
+        let (sender, snapshot) = oneshot::channel();
         self.send(Input::Read(sender))?;
-        node.await.map_err(|_| Ended)
+        snapshot.await.map_err(|_| Ended)
     }
 
     /// How many events wait.
@@ -149,6 +157,7 @@ struct Loop {
     inbox: Inbox,
     shell: Shell,
     state: State,
+    version: u64,
     replies: HashMap<ReplyId, oneshot::Sender<Answer>>,
     streams: HashMap<StreamId, Outlet>,
     /// SUBSCRIBEs without an answer yet.
@@ -163,6 +172,7 @@ impl Loop {
             inbox,
             shell,
             state,
+            version: 0,
             replies: HashMap::new(),
             streams: HashMap::new(),
             subscribing: HashMap::new(),
@@ -219,13 +229,17 @@ impl Loop {
                 self.handle(event, effects);
             }
             // A reader that is gone needs none.
-            Input::Read(reader) => drop(reader.send(self.state.node.clone())),
+            Input::Read(reader) => {
+                drop(reader.send(Snapshot { version: self.version, node: self.state.node.clone() }));
+            }
             Input::Stop(why) => self.exit = Some(why),
         }
     }
 
     fn handle(&mut self, event: Event, effects: &mut Effects) {
+        let before = self.state.node.clone();
         self.state.handle(self.shell.clock.now(), event, effects);
+        self.version += u64::from(!self.state.node.shows_as(&before));
         if cfg!(debug_assertions)
             && let Err(broken) = super::core::invariants::check(&self.state)
         {

@@ -71,6 +71,33 @@ pub fn agents(master: &Server<'_>) -> Result<Vec<Value>, Error> {
     Ok(take(master.own_json("slaves")?, "slaves"))
 }
 
+/// Those, each with its `state` if it is not registered: `recovered` or `unreachable`.
+pub fn all_agents(master: &Server<'_>) -> Result<Vec<Value>, Error> {
+    let mut answer = master.own_json("slaves")?;
+    let mut all = Vec::new();
+    for (list, state) in [
+        ("slaves", None),
+        ("recovered_slaves", Some("recovered")),
+        ("unreachable_slaves", Some("unreachable")),
+    ] {
+        for mut agent in answer
+            .get_mut(list)
+            .map(Value::take)
+            .and_then(|list| match list {
+                Value::Array(agents) => Some(agents),
+                _ => None,
+            })
+            .unwrap_or_default()
+        {
+            if let (Some(fields), Some(state)) = (agent.as_object_mut(), state) {
+                fields.insert("state".to_owned(), state.into());
+            }
+            all.push(agent);
+        }
+    }
+    Ok(all)
+}
+
 /// The agent of this id or hostname.
 pub fn agent<'a>(word: &str, agents: &'a [Value]) -> Result<&'a Value, Error> {
     let found = best(word, agents.iter(), |agent| vec![text(agent, "hostname")]);

@@ -2,7 +2,7 @@
 
 use crate::support::raw::{self, Answer, request};
 use crate::support::scheduler::{Scheduler, framework};
-use crate::support::{Cluster, wait_for};
+use crate::support::{Cluster, mesos, wait_for};
 
 const TAGGED: [&str; 7] =
     ["/state", "/state-summary", "/slaves", "/frameworks", "/tasks", "/roles", "/state?jsonp=f"];
@@ -24,6 +24,66 @@ fn known(port: u16, path: &str, tags: &str) -> Answer {
 fn rounds(port: u16) -> f64 {
     let metrics = send(port, "GET", "/metrics/snapshot", &[]).json();
     metrics["allocator/mesos/allocation_runs"].as_f64().unwrap_or_default()
+}
+
+#[test]
+fn an_agent_does_not_send_again_what_did_not_change() {
+    let cluster = Cluster::start(1);
+    let (master, agent) = (cluster.port, cluster.agent_ports[0]);
+    for path in ["/state", "/slave(1)/state", "/state.json"] {
+        let before = tag(agent, path);
+        let same = known(agent, path, &before);
+        assert_eq!((same.status, same.body.len(), same.header("etag")), (304, 0, Some(before.as_str())));
+        assert_eq!(known(agent, path, "\"other\"").status, 200);
+    }
+    let before = tag(agent, "/state");
+    let mut scheduler = Scheduler::subscribe(master, framework("news"));
+    scheduler.run("t", "true");
+    let running = wait_for("news", || {
+        let answer = known(agent, "/state", &before);
+        (answer.status == 200).then(|| tag(agent, "/state"))
+    });
+    assert_ne!(running, before);
+    scheduler.until("t", "TASK_FINISHED");
+    wait_for("the task's end", || {
+        let state = send(agent, "GET", "/state", &[]).json();
+        (state["completed_frameworks"].as_array().is_some_and(|all| !all.is_empty())).then_some(())
+    });
+    assert_eq!(known(agent, "/state", &running).status, 200);
+}
+
+#[test]
+fn agents_that_stay_away_are_listed() {
+    let flags = ["--agent_ping_timeout=1secs", "--max_agent_ping_timeouts=1"];
+    let mut cluster = Cluster::start_with(2, &flags, &[]);
+    cluster.agents[1].kill();
+    let agents = || {
+        let asked = mesos(&["ctl", &format!("--master={}", cluster.address()), "agents", "--no-header"]);
+        assert_eq!(asked.status, Some(0), "{asked:?}");
+        asked.out
+    };
+    wait_for("an unreachable agent", || agents().contains("unreachable").then_some(()));
+    let states: Vec<String> = agents()
+        .lines()
+        .filter_map(|line| line.split_whitespace().find(|word| word.ends_with("e")))
+        .map(str::to_owned)
+        .collect();
+    assert_eq!(states, ["active", "unreachable"]);
+    let slaves = cluster.json("/slaves").expect("JSON");
+    assert_eq!(slaves["slaves"].as_array().map(Vec::len), Some(1));
+    assert!(slaves["unreachable_slaves"][0]["unreachable_time"].as_f64().is_some_and(|time| time > 1e9));
+}
+
+#[test]
+fn weights_are_shown() {
+    let cluster = Cluster::start_with(0, &["--weights=gold=3,plain=0.5"], &[]);
+    let shown = send(cluster.port, "GET", "/weights", &[]).json();
+    let expected = serde_json::json!([{"role": "gold", "weight": 3.0}, {"role": "plain", "weight": 0.5}]);
+    assert_eq!(shown, expected);
+    let refused = send(cluster.port, "PUT", "/weights", &[]);
+    assert_eq!(refused.status, 501);
+    assert!(refused.text().contains("still to come"), "{}", refused.text());
+    assert_eq!(send(cluster.port, "GET", "/weights?jsonp=f", &[]).text().get(..2), Some("f("));
 }
 
 #[test]

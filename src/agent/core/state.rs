@@ -80,6 +80,21 @@ pub struct Node {
     pub counters: Counters,
 }
 
+impl Node {
+    /// Whether this is the same node: no part of it was changed, be it to the same.
+    pub fn shows_as(&self, other: &Node) -> bool {
+        Arc::ptr_eq(&self.config, &other.config)
+            && Arc::ptr_eq(&self.info, &other.info)
+            && self.started == other.started
+            && self.phase == other.phase
+            && self.leader == other.leader
+            && self.registered == other.registered
+            && self.frameworks.ptr_eq(&other.frameworks)
+            && self.completed_frameworks.ptr_eq(&other.completed_frameworks)
+            && self.counters == other.counters
+    }
+}
+
 /// Where the agent stands with its master.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {

@@ -43,6 +43,8 @@ pub struct Site {
 }
 
 struct Inner {
+    /// Tells this run of the agent from others.
+    life: String,
     core: Core,
     flags: Arc<Flags>,
     containerizer: Containerizer,
@@ -62,7 +64,8 @@ pub struct Tools {
 impl Site {
     pub fn new(core: Core, flags: Arc<Flags>, containerizer: Containerizer, tools: Tools) -> Site {
         let (calls, workers) = (Semaphore::new(CALLS), Semaphore::new(WORKERS));
-        Site { inner: Arc::new(Inner { core, flags, containerizer, tools, calls, workers }) }
+        let life = uuid::Uuid::new_v4().to_string();
+        Site { inner: Arc::new(Inner { life, core, flags, containerizer, tools, calls, workers }) }
     }
 
     /// Parses a body, aside if it is large.

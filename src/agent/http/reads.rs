@@ -2,24 +2,30 @@
 
 use axum::extract::State;
 use axum::response::Response;
-use http::{StatusCode, Uri};
+use http::{HeaderMap, StatusCode, Uri};
 
 use super::{Site, ended};
 use crate::agent::core::state::{Node, Phase};
+use crate::agent::run::Snapshot;
 use crate::agent::view::{self, Usage};
 use crate::flags::json::flags as flags_json;
 use crate::http::error::HttpError;
-use crate::http::json;
 use crate::http::query::Query;
+use crate::http::{etag, json};
 use crate::proto::ContainerId;
 
 type Answer = Result<Response, HttpError>;
 
-pub async fn state(State(site): State<Site>, uri: Uri) -> Answer {
-    let node = site.node().await?;
+pub async fn state(State(site): State<Site>, uri: Uri, headers: HeaderMap) -> Answer {
+    let Snapshot { version, node } = site.inner.core.snapshot().await.map_err(ended)?;
+    let tag = etag::tag(&site.inner.life, version);
+    if let Some(known) = etag::not_modified(&headers, &tag) {
+        return Ok(known);
+    }
     let flags = site.inner.flags.clone();
     let bytes = site.aside(move || Ok(view::state(&node, &flags))).await?;
-    json::text_answer(bytes.into(), Query::of(&uri).get("jsonp"))
+    let response = json::text_answer(bytes.into(), Query::of(&uri).get("jsonp"))?;
+    Ok(etag::tagged(response, &tag))
 }
 
 pub async fn flags(State(site): State<Site>, uri: Uri) -> Answer {
@@ -67,7 +73,7 @@ pub async fn statistics(State(site): State<Site>, uri: Uri) -> Answer {
 
 impl Site {
     pub(super) async fn node(&self) -> Result<Node, HttpError> {
-        self.inner.core.snapshot().await.map_err(ended)
+        Ok(self.inner.core.snapshot().await.map_err(ended)?.node)
     }
 
     /// What these containers use now, as far as it could be measured.

@@ -16,7 +16,7 @@ fn id(agent: &Value) -> String {
 }
 
 pub fn list(ctl: &Ctl) -> Result<(), Error> {
-    let agents = find::agents(&ctl.master()?)?;
+    let agents = find::all_agents(&ctl.master()?)?;
     let columns = [
         Column::new("ID", id),
         Column::new("HOST", |agent| text(agent, "hostname").to_owned()),
@@ -28,13 +28,17 @@ pub fn list(ctl: &Ctl) -> Result<(), Error> {
         Column::new("ADDRESS", address).wide(),
         Column::new("ATTRIBUTES", attributes).wide(),
         Column::new("VERSION", |agent| text(agent, "version").to_owned()),
-        Column::new("AGE", |agent| since(number(agent, "registered_time"))).right(),
+        Column::new("AGE", age).right(),
     ];
     ctl.output.list(&columns, id, &agents)
 }
 
-pub fn state(agent: &Value) -> &'static str {
-    if flag(agent, "deactivated") {
+/// Those that are registered do not say their state.
+pub fn state(agent: &Value) -> &str {
+    let state = text(agent, "state");
+    if !state.is_empty() {
+        state
+    } else if flag(agent, "deactivated") {
         "deactivated"
     } else if flag(agent, "active") {
         "active"
@@ -45,11 +49,20 @@ pub fn state(agent: &Value) -> &'static str {
 
 /// `1/4`: used of all.
 fn of(agent: &Value, name: &str, write: fn(f64) -> String) -> String {
+    if agent.get("resources").is_none() {
+        return String::new();
+    }
     format!(
         "{}/{}",
         write(resource(agent, "used_resources", name)),
         write(resource(agent, "resources", name))
     )
+}
+
+/// Since it registered, or was lost.
+fn age(agent: &Value) -> String {
+    let time = ["registered_time", "unreachable_time"].into_iter().find(|name| agent.get(*name).is_some());
+    time.map(|name| since(number(agent, name))).unwrap_or_default()
 }
 
 fn address(agent: &Value) -> String {

@@ -43,13 +43,6 @@ const ROWS: &[Row] = &[
     ("master", "/reserve", POST, "Reserve resources dynamically on a specific agent.", RESERVATIONS),
     ("master", "/unreserve", POST, "Unreserve resources dynamically on a specific agent.", RESERVATIONS),
     (
-        "master",
-        "/weights",
-        &["GET", "PUT"],
-        "Updates weights for the specified roles.",
-        "changing weights is still to come; GET_WEIGHTS of /api/v1 shows those of --weights",
-    ),
-    (
         "allocator",
         "/offer_constraints_debug",
         &[],

@@ -4,15 +4,15 @@ use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
 use http::Uri;
-use http::header::{ETAG, IF_NONE_MATCH, LOCATION};
+use http::header::LOCATION;
 use http::{HeaderMap, HeaderValue, StatusCode};
 
 use super::reads::Read;
 use super::{Site, status};
 use crate::flags::json::flags as flags_json;
 use crate::http::error::HttpError;
-use crate::http::json;
 use crate::http::query::Query;
+use crate::http::{etag, json};
 use crate::master::core::{Event, Operate};
 use crate::master::view::{Order, Page};
 
@@ -49,31 +49,16 @@ impl Site {
     /// Answers with what the cluster shows, and with a tag of it: who has that already, and says so, is told that
     /// nothing changed (304), before anything is written.
     async fn show(&self, read: Read, query: &Query, headers: &HeaderMap) -> Answer {
-        if headers.contains_key(IF_NONE_MATCH) {
-            let tag = self.tag(self.version().await?);
-            if is_known(headers, &tag) {
-                return Ok((StatusCode::NOT_MODIFIED, [(ETAG, tag)]).into_response());
-            }
+        let life = &self.inner.info.id;
+        if etag::asks(headers)
+            && let Some(known) = etag::not_modified(headers, &etag::tag(life, self.version().await?))
+        {
+            return Ok(known);
         }
         let answer = self.read_answer(read).await?;
-        let mut response = json::text_answer(answer.bytes, query.get("jsonp"))?;
-        if let Ok(tag) = HeaderValue::from_str(&self.tag(answer.version)) {
-            response.headers_mut().insert(ETAG, tag);
-        }
-        Ok(response)
+        let response = json::text_answer(answer.bytes, query.get("jsonp"))?;
+        Ok(etag::tagged(response, &etag::tag(life, answer.version)))
     }
-
-    /// Weak, as an answer is the same compressed or not.
-    fn tag(&self, version: u64) -> String {
-        format!("W/\"{}-{version}\"", self.inner.info.id)
-    }
-}
-
-/// Whether the client says that it has what has this tag. `*`, any at all, is for those who write.
-fn is_known(headers: &HeaderMap, tag: &str) -> bool {
-    let strong = |tag: &str| tag.trim().trim_start_matches("W/").to_owned();
-    let values = headers.get_all(IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
-    values.flat_map(|value| value.split(',')).any(|known| strong(known) == strong(tag))
 }
 
 fn page(query: &Query) -> Result<Page, HttpError> {
@@ -91,6 +76,19 @@ fn page(query: &Query) -> Result<Page, HttpError> {
         framework: query.get("framework_id").map(Into::into),
         task: query.get("task_id").map(Into::into),
     })
+}
+
+/// Those that were set by `--weights`. Source: `Master::WeightsHandler::get`, weights_handler.cpp 1.11.
+pub async fn weights(State(site): State<Site>, uri: Uri) -> Answer {
+    let weights = site.inner.flags.weights.iter();
+    let weights: Vec<_> =
+        weights.map(|(role, weight)| serde_json::json!({"role": role, "weight": weight})).collect();
+    json::answer(&weights, Query::of(&uri).get("jsonp"))
+}
+
+/// PUT of `/weights`.
+pub async fn change_weights() -> HttpError {
+    HttpError::not_implemented("/master/weights shows weights; changing them is still to come: set --weights")
 }
 
 /// 200 as long as the process serves at all.

@@ -1,6 +1,6 @@
 //! The table of the master's endpoints.
 
-use axum::routing::any;
+use axum::routing::{any, get};
 
 use super::{Site, absent, events, legacy, operator, registry, scheduler, stats};
 use crate::http::route::{Endpoint, Routes};
@@ -29,7 +29,8 @@ const SLAVES: Endpoint = Endpoint {
     path: "/slaves",
     tldr: "Information about agents.",
     description: &[
-        "Shows the agents that are registered, with their resources also in full.",
+        "Shows the agents that are registered, with their resources also in full, those of the registry that",
+        "are not back since this master leads, and the ids of those that are unreachable.",
         "",
         "Query parameters:",
         "",
@@ -73,6 +74,17 @@ const ROLES: Endpoint = Endpoint {
     tldr: "Information about roles.",
     description: &[
         "Shows each role's weight, what it holds, is offered and has reserved, and its frameworks.",
+    ],
+    ..READ
+};
+
+const WEIGHTS: Endpoint = Endpoint {
+    path: "/weights",
+    methods: &["GET", "PUT"],
+    tldr: "Updates weights for the specified roles.",
+    description: &[
+        "GET shows the weights of roles that were set by `--weights`; any other role weighs 1.",
+        "PUT, which changes them, is still to come: it answers 501 Not Implemented.",
     ],
     ..READ
 };
@@ -193,6 +205,7 @@ pub fn bind(routes: &mut Routes, site: &Site) {
     routes.add(MASTER, &OPERATOR, any(operator::operator).with_state(site.clone()));
     routes.add(MASTER, &SCHEDULER, any(scheduler::scheduler).with_state(site.clone()));
     routes.add(MASTER, &stats::STATS, any(stats::stats).with_state(site.clone()));
+    routes.add(MASTER, &WEIGHTS, get(legacy::weights).put(legacy::change_weights).with_state(site.clone()));
     let shown = any(registry::registry).with_state(site.clone());
     routes.add(registry::REGISTRAR, &registry::REGISTRY, shown);
     absent::bind(routes);

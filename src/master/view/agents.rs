@@ -27,6 +27,16 @@ pub fn agents(cluster: &Cluster, only: Option<&AgentId>) -> Vec<u8> {
             let recovered = cluster.recovered.iter().filter(|(id, _)| only.is_none_or(|only| only == *id));
             recovered.for_each(|(_, info)| array.object(|object| self::info(object, info)));
         });
+        // An addition: those that stay away, and since when.
+        object.array("unreachable_slaves", |array| {
+            let away = cluster.unreachable.iter().filter(|(id, _)| only.is_none_or(|only| only == *id));
+            away.for_each(|(id, since)| {
+                array.object(|object| {
+                    object.string("id", &id.value);
+                    object.number("unreachable_time", since.as_secs_f64());
+                });
+            });
+        });
     })
 }
 
