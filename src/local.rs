@@ -9,9 +9,10 @@ use tokio::sync::oneshot;
 use tracing::{info, warn};
 
 use crate::agent;
-use crate::agent::flags::MasterAddress;
+use crate::agent::run::End;
 use crate::agent::start::Leaver;
 use crate::cmd::local_flags::Flags;
+use crate::coordination::url::{Server, Url};
 use crate::logging::Log;
 use crate::master;
 
@@ -39,14 +40,14 @@ pub struct Cluster {
 }
 
 struct Agent {
-    ended: oneshot::Receiver<String>,
+    ended: oneshot::Receiver<End>,
     leaver: Leaver,
 }
 
 /// Starts a master and then its agents. Must be called inside a tokio runtime.
 pub async fn start(flags: &Flags, log: &Log) -> Result<Cluster, StartError> {
     let master = master::start::start(flags.master.clone(), log).await?;
-    let address = MasterAddress { host: master.address.ip().to_string(), port: master.address.port() };
+    let address = Url::Master(Server { host: master.address.ip().to_string(), port: master.address.port() });
     let mut agents = Vec::new();
     let mut patience = LEAVING;
     for index in 0..flags.num_slaves {
@@ -78,7 +79,7 @@ impl Cluster {
         };
         tokio::select! {
             why = &mut self.master => why.unwrap_or_else(|_| gone("the master's loop")),
-            why = any_agent => why.unwrap_or_else(|_| gone("an agent's loop")),
+            why = any_agent => why.map_or_else(|_| gone("an agent's loop"), End::why),
         }
     }
 

@@ -1,22 +1,12 @@
-//! What the agent finds out by itself: what this machine has, and where the master is.
+//! What the agent finds out by itself: what this machine has.
 //!
-//! Source: `Containerizer::resources`, containerizer.cpp 1.11; `StandaloneMasterDetector`.
-#![expect(clippy::disallowed_methods, reason = "a shell: reads /proc and asks the resolver")]
+//! Source: `Containerizer::resources`, containerizer.cpp 1.11.
 
-use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use procfs::{Current as _, Meminfo};
-use tracing::warn;
 
-use super::core::{Event, Leader};
-use super::flags::{Flags, MasterAddress};
-use super::run::Core;
-use crate::base::upid::Upid;
-use crate::process::host;
+use super::flags::Flags;
 use crate::proto::domain_info::FaultDomain;
 use crate::proto::domain_info::fault_domain::{RegionInfo, ZoneInfo};
 use crate::proto::{AgentInfo, DomainInfo, Resource};
@@ -101,46 +91,6 @@ fn spare_disk(total: Option<u64>) -> u64 {
         Some(total) if total >= 10 * GB => total - 5 * GB,
         Some(total) => total / 2,
         None => DEFAULT_DISK,
-    }
-}
-
-/// How long until a name that did not resolve is tried again.
-const RESOLVE_AGAIN: Duration = Duration::from_secs(1);
-
-/// Finds the leading master: the one that `--master` names, which always leads.
-pub struct Detector {
-    master: MasterAddress,
-    /// A look-up is under way; one answer is enough.
-    busy: Arc<AtomicBool>,
-}
-
-impl Detector {
-    pub fn new(master: MasterAddress) -> Detector {
-        Detector { master, busy: Arc::default() }
-    }
-
-    /// The answer is `LeaderSeen`; it comes once the name resolves. Must be called inside a tokio runtime.
-    pub fn detect(&self, core: &Core) {
-        if self.busy.swap(true, Ordering::AcqRel) {
-            return;
-        }
-        let (master, busy, core) = (self.master.clone(), self.busy.clone(), core.clone());
-        tokio::spawn(async move {
-            let leader = loop {
-                let host = master.host.clone();
-                // The resolver may take its time.
-                match tokio::task::spawn_blocking(move || host::resolve(&host)).await {
-                    Ok(Some(ip)) => {
-                        let address = SocketAddr::from((ip, master.port));
-                        break Leader { pid: Upid::new("master", address), hostname: master.host.clone() };
-                    }
-                    _ => warn!(master = %master, "the master's name does not resolve"),
-                }
-                tokio::time::sleep(RESOLVE_AGAIN).await;
-            };
-            busy.store(false, Ordering::Release);
-            core.tell(Event::LeaderSeen(Some(leader)));
-        });
     }
 }
 

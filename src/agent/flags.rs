@@ -8,12 +8,12 @@ mod ignored;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use nix::unistd::{AccessFlags, access};
 
+use crate::coordination::url::Url;
 use crate::flags::common::{self, Address, FaultDomain, Logging};
 use crate::flags::{Error, Loaded, Table, Value, Values, load};
 use crate::resources::{Resources, attributes, parse, roles};
@@ -26,6 +26,7 @@ pub fn table() -> Table {
         absent::ABSENT,
         common::LOGGING,
         common::ADDRESS,
+        common::COORDINATION,
         common::ABSENT,
     ])
 }
@@ -35,7 +36,9 @@ pub fn table() -> Table {
 pub struct Flags {
     pub address: Address,
     pub logging: Logging,
-    pub master: MasterAddress,
+    /// Where the leading master is found.
+    pub master: Url,
+    pub zk_session_timeout: Duration,
     /// As given; what is not named in it is detected. `resources` reads it.
     pub resources: Option<String>,
     /// As given; `resources` reads it.
@@ -64,12 +67,16 @@ pub struct Flags {
     pub values: Values,
 }
 
+/// Why an agent without `--master` does not start.
+pub const NO_MASTER: &str =
+    "has no value, expected host:port of a master, zk://host:port,…/path or etcd://host:port,…/path";
+
 impl Flags {
     pub fn from_values(mut values: Values) -> Result<Flags, Error> {
         let Some(master) = values.text("master") else {
-            return Err(Error::invalid("master", "has no value, expected the master as host:port"));
+            return Err(Error::invalid("master", NO_MASTER));
         };
-        let master = MasterAddress::parse(&master).map_err(|why| Error::invalid("master", why))?;
+        let master = Url::parse(&master).map_err(|why| Error::invalid("master", why))?;
         let runtime_dir = values.text("runtime_dir").map_or_else(default_runtime_dir, PathBuf::from);
         if let Some((row, _)) = table().find("runtime_dir") {
             values.settle(row, Value::Text(runtime_dir.display().to_string()));
@@ -79,6 +86,7 @@ impl Flags {
             address: Address::from_values(&values)?,
             logging: Logging::from_values(&values),
             master,
+            zk_session_timeout: values.duration("zk_session_timeout"),
             resources: values.text("resources"),
             attributes: values.text("attributes"),
             default_role: values.text("default_role").unwrap_or_else(|| "*".to_owned()),
@@ -137,43 +145,6 @@ fn can_be_read(values: &Values) -> Result<(), Error> {
     let attributes = values.text("attributes").unwrap_or_default();
     attributes::parse(&attributes).map_err(|why| Error::invalid("attributes", why))?;
     Ok(())
-}
-
-/// Where the master is: `host:port`, also written `master@host:port`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct MasterAddress {
-    /// An IP address or a name that is still to be looked up.
-    pub host: String,
-    pub port: u16,
-}
-
-impl MasterAddress {
-    /// The error says what is expected.
-    pub fn parse(text: &str) -> Result<MasterAddress, String> {
-        let text = text.trim();
-        for scheme in ["zk://", "etcd://"] {
-            if text.starts_with(scheme) {
-                return Err(format!(
-                    "expected the master as host:port: finding the leading master through {scheme} is not there yet"
-                ));
-            }
-        }
-        let expected = || format!("expected the master as host:port, got '{text}'");
-        let plain = text.strip_prefix("master@").unwrap_or(text);
-        let (host, port) = plain.rsplit_once(':').ok_or_else(expected)?;
-        let odd = |c: char| c.is_whitespace() || c.is_control() || matches!(c, '/' | '@' | ':');
-        let port = port.parse().map_err(|_| expected())?;
-        if host.is_empty() || host.contains(odd) || port == 0 {
-            return Err(expected());
-        }
-        Ok(MasterAddress { host: host.to_owned(), port })
-    }
-}
-
-impl fmt::Display for MasterAddress {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}", self.host, self.port)
-    }
 }
 
 /// Source: the default of `runtime_dir`, slave/flags.cpp 1.11.

@@ -7,6 +7,7 @@
 pub mod containerizer;
 pub mod core;
 pub mod detect;
+mod detector;
 pub mod fetcher;
 pub mod flags;
 pub mod http;

@@ -16,7 +16,7 @@ use tracing::{debug, error, warn};
 
 use super::core::state::Node;
 use super::core::{Answer, Effect, Effects, Event, ReplyId, State, StreamId, Timer};
-use super::detect::Detector;
+use super::detector::Detector;
 use super::sandboxes::Sandboxes;
 use super::streams::Outlet;
 use crate::agent::containerizer::mesos::Containerizer;
@@ -50,6 +50,22 @@ pub struct Snapshot {
     /// Equal in two snapshots if views show the same of both.
     pub version: u64,
     pub node: Node,
+}
+
+/// How an agent ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum End {
+    /// It left its cluster.
+    Left(String),
+    Failed(String),
+}
+
+impl End {
+    pub fn why(self) -> String {
+        match self {
+            End::Left(why) | End::Failed(why) => why,
+        }
+    }
 }
 
 /// The loop has ended, and so will the process.
@@ -138,7 +154,7 @@ pub struct Shell {
 
 /// Starts the loop in its own thread; must be called inside a tokio runtime. What comes back tells why it
 /// ended.
-pub fn start(inbox: Inbox, shell: Shell, state: State) -> std::io::Result<oneshot::Receiver<String>> {
+pub fn start(inbox: Inbox, shell: Shell, state: State) -> std::io::Result<oneshot::Receiver<End>> {
     let (ended, end) = oneshot::channel();
     let runtime = tokio::runtime::Handle::current();
     let name = shell.pid.id.to_string();
@@ -146,9 +162,9 @@ pub fn start(inbox: Inbox, shell: Shell, state: State) -> std::io::Result<onesho
         // Effects start tasks.
         let _entered = runtime.enter();
         let run = AssertUnwindSafe(|| Loop::new(inbox, shell, state).run());
-        let why = std::panic::catch_unwind(run).unwrap_or_else(|_| "the agent's core panicked".to_owned());
+        let panicked = |_| End::Failed("the agent's core panicked".to_owned());
         // Nobody may be waiting any more.
-        let _ = ended.send(why);
+        let _ = ended.send(std::panic::catch_unwind(run).unwrap_or_else(panicked));
     })?;
     Ok(end)
 }
@@ -163,7 +179,7 @@ struct Loop {
     /// SUBSCRIBEs without an answer yet.
     subscribing: HashMap<ReplyId, StreamId>,
     timers: Timers<Timer>,
-    exit: Option<String>,
+    exit: Option<End>,
 }
 
 impl Loop {
@@ -182,7 +198,7 @@ impl Loop {
     }
 
     /// Runs until the core or somebody else wants the end, and says why.
-    fn run(mut self) -> String {
+    fn run(mut self) -> End {
         let mut effects = vec![Effect::Detect];
         self.perform(&mut effects);
         loop {
@@ -191,7 +207,7 @@ impl Loop {
                 Ok(input) => self.take(input, &mut effects),
                 Err(RecvTimeoutError::Timeout) => {}
                 // It holds a sender itself.
-                Err(RecvTimeoutError::Disconnected) => return "the queue is gone".to_owned(),
+                Err(RecvTimeoutError::Disconnected) => return End::Failed("the queue is gone".to_owned()),
             }
             if let Some(why) = self.exit.take() {
                 return why;
@@ -232,7 +248,7 @@ impl Loop {
             Input::Read(reader) => {
                 drop(reader.send(Snapshot { version: self.version, node: self.state.node.clone() }));
             }
-            Input::Stop(why) => self.exit = Some(why),
+            Input::Stop(why) => self.exit = Some(End::Failed(why)),
         }
     }
 
@@ -272,7 +288,7 @@ impl Loop {
             Effect::Destroy(container) => self.shell.containerizer.destroy(&container),
             Effect::Wake { at, timer } => self.timers.arm(at, timer),
             Effect::Exit(why) => {
-                self.exit.get_or_insert(why);
+                self.exit.get_or_insert(End::Left(why));
             }
         }
     }

@@ -16,10 +16,11 @@ use super::containerizer::Report;
 use super::containerizer::mesos::{Containerizer, Settings};
 use super::core::state::Config;
 use super::core::{Event, State};
-use super::detect::{self, Detector};
+use super::detect;
+use super::detector::Detector;
 use super::flags::Flags;
 use super::http::{self, Site, Tools};
-use super::run::{self, Core, Shell};
+use super::run::{self, Core, End, Shell};
 use super::sandboxes::Sandboxes;
 use super::{metrics, paths};
 use crate::base::upid::Upid;
@@ -55,7 +56,7 @@ pub struct Running {
     /// As others reach it.
     pub address: SocketAddr,
     /// Why the agent has to end, once it has.
-    pub ended: oneshot::Receiver<String>,
+    pub ended: oneshot::Receiver<End>,
     /// Where it listens.
     pub listening: SocketAddr,
     pub leaver: Leaver,
@@ -111,7 +112,7 @@ pub async fn start(flags: Flags, number: usize, log: &Log) -> Result<Running, St
         links,
         containerizer: containerizer.clone(),
         sandboxes: sandboxes.clone(),
-        detector: Detector::new(flags.master.clone()),
+        detector: Detector::new(flags.master.clone(), flags.zk_session_timeout),
         pid: pid.clone(),
     };
     let state = State::new(config(&flags, pid.clone(), binary), agent, clock.now(), rand::random());

@@ -6,6 +6,8 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use super::execute_flags::{Flags, What, table};
+use crate::coordination::url::Url;
+use crate::coordination::{detect_once, member};
 use crate::driver::execute::{Execute, Step, Work};
 use crate::driver::session::{Session, SessionError};
 use crate::flags::{Error, help, start};
@@ -19,6 +21,9 @@ use crate::proto::{
 
 /// Between two attempts to reach the master.
 const RETRY: Duration = Duration::from_secs(1);
+
+/// How long one look for the leading master may take.
+const DETECTION: Duration = Duration::from_secs(10);
 
 pub fn run(program: &str, args: Vec<OsString>) -> ExitCode {
     // The command line only, as in Mesos: inside a task `MESOS_*` belongs to the executor.
@@ -52,12 +57,14 @@ struct Follow {
 impl Follow {
     async fn follow_to_the_end(mut self) -> ExitCode {
         let kind = if self.flags.json { ContentType::Json } else { ContentType::Protobuf };
-        let address = self.flags.master.to_string();
         let mut complained = false;
         loop {
             let subscribe = self.execute.subscribe();
-            let ended = match Session::subscribe(&address, kind, &subscribe).await {
-                Ok(mut session) => self.session(&mut session).await,
+            let ended = match self.master().await {
+                Ok(address) => match Session::subscribe(&address, kind, &subscribe).await {
+                    Ok(mut session) => self.session(&mut session).await,
+                    Err(error) => Err(error),
+                },
                 Err(error) => Err(error),
             };
             match ended {
@@ -73,6 +80,17 @@ impl Follow {
                     complained = true;
                     tokio::time::sleep(RETRY).await;
                 }
+            }
+        }
+    }
+
+    /// Where to subscribe: at the master that was named, or that leads.
+    async fn master(&self) -> Result<String, SessionError> {
+        match &self.flags.master {
+            Url::Master(server) => Ok(server.to_string()),
+            url => {
+                let found = detect_once(url, DETECTION).await;
+                found.map(|info| member::authority_of(&info)).map_err(SessionError::NoLeader)
             }
         }
     }

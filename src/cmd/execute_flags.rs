@@ -3,12 +3,17 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::agent::flags::MasterAddress;
+use crate::coordination::url::Url;
 use crate::flags::common::one_of;
 use crate::flags::{Error, Flag, Kind, Table, Value, Values};
 
 const EXECUTE: &[Flag] = &[
-    Flag::unset("master", Kind::Text, "The master, as host:port."),
+    Flag::unset(
+        "master",
+        Kind::Text,
+        "The master, as host:port, zk://host1:port1,.../path,\n\
+         etcd://host1:port1,.../path or file:///path of a file that holds one.",
+    ),
     Flag::unset("name", Kind::Text, "Name of the task, also its id."),
     Flag::unset("command", Kind::Text, "Command to run."),
     Flag::with(
@@ -77,7 +82,7 @@ const VERSION: Flag = Flag::with("version", Kind::Bool, "false", "Prints the ver
 /// What `mesos execute` runs with.
 #[derive(Clone, Debug)]
 pub struct Flags {
-    pub master: MasterAddress,
+    pub master: Url,
     pub what: What,
     pub role: String,
     /// Killed when it has run so long.
@@ -112,10 +117,10 @@ pub enum What {
 impl Flags {
     pub fn from_values(values: Values) -> Result<Flags, Error> {
         let Some(master) = values.text("master") else {
-            return Err(Error::invalid("master", "has no value, expected the master as host:port"));
+            return Err(Error::invalid("master", crate::agent::flags::NO_MASTER));
         };
         Ok(Flags {
-            master: MasterAddress::parse(&master).map_err(|why| Error::invalid("master", why))?,
+            master: Url::parse(&master).map_err(|why| Error::invalid("master", why))?,
             what: What::from_values(&values)?,
             role: values.text("role").unwrap_or_else(|| "*".to_owned()),
             kill_after: values.maybe_duration("kill_after"),

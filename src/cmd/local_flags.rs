@@ -6,6 +6,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use crate::agent;
+use crate::coordination::url::Url;
 use crate::flags::common::{self, Logging};
 use crate::flags::{Environment, Error, Flag, Kind, Loaded, Table, Value, Values, given, load};
 use crate::master;
@@ -97,11 +98,15 @@ impl Flags {
         Ok(Flags {
             num_slaves: values.count("num_slaves"),
             logging: Logging::from_values(&values),
-            master: master::flags::Flags::from_values(run(
-                master::flags::table(),
-                passed_on.master,
-                environment,
-            )?)?,
+            master: master::flags::Flags {
+                // There is no other.
+                zk: None,
+                ..master::flags::Flags::from_values(run(
+                    master::flags::table(),
+                    passed_on.master,
+                    environment,
+                )?)?
+            },
             agent: agent::flags::Flags::from_values(run(
                 agent::flags::table(),
                 passed_on.agent,
@@ -112,7 +117,7 @@ impl Flags {
     }
 
     /// The flags of one agent of the cluster.
-    pub fn agent(&self, index: u64, master: agent::flags::MasterAddress) -> agent::flags::Flags {
+    pub fn agent(&self, index: u64, master: Url) -> agent::flags::Flags {
         let directory = self.work_dir.join("agents").join(index.to_string());
         let mut flags = self.agent.clone();
         flags.values.replace("master", Value::Text(master.to_string()));
@@ -181,11 +186,11 @@ mod tests {
         assert_eq!(flags.master.cluster.as_deref(), Some("mine"));
         assert_eq!(flags.master.allocation_interval.as_millis(), 100);
         assert_eq!((flags.master.address.port, flags.master.logging.quiet), (5050, true));
-        let master = agent::flags::MasterAddress::parse("127.0.0.1:7000").expect("an address");
+        let master = Url::parse("127.0.0.1:7000").expect("an address");
         let agent = flags.agent(1, master);
         assert_eq!(agent.resources.as_deref(), Some("cpus:2"));
         assert_eq!(agent.work_dir, Path::new("/w/agents/1/work"));
-        assert_eq!((agent.master.port, agent.address.port), (7000, 0));
+        assert_eq!((agent.master.to_string().as_str(), agent.address.port), ("127.0.0.1:7000", 0));
         let shown = crate::flags::json::texts(&agent.values);
         assert_eq!(shown["runtime_dir"], "/w/agents/1/run");
         assert_eq!(shown["master"], "127.0.0.1:7000");

@@ -28,6 +28,9 @@ async fn serve(flags: Flags, log: Log) -> ExitCode {
     tokio::select! {
         signal = shell::told_to_end() => {
             info!(signal, "ending");
+            if let Some(withdrawal) = running.withdrawal {
+                withdrawal.withdraw().await;
+            }
             ExitCode::SUCCESS
         }
         why = running.ended => {

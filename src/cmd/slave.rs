@@ -9,6 +9,7 @@ use tracing::{error, info};
 use super::shell::{self, Program};
 use crate::agent;
 use crate::agent::flags::{Flags, table};
+use crate::agent::run::End;
 use crate::flags::{environment, start};
 use crate::logging::Log;
 
@@ -43,9 +44,10 @@ async fn serve(flags: Flags, log: Log) -> ExitCode {
             }
             _ = asked => running.leaver.leave("Received SIGUSR1"),
             why = &mut ended => {
-                let why = why.unwrap_or_else(|_| "the agent's loop is gone".to_owned());
-                error!(why, "the agent ends");
-                return ExitCode::SUCCESS;
+                let end = why.unwrap_or_else(|_| End::Failed("the agent's loop is gone".to_owned()));
+                let status = if matches!(end, End::Left(_)) { ExitCode::SUCCESS } else { ExitCode::FAILURE };
+                error!(why = end.why(), "the agent ends");
+                return status;
             }
         }
     }

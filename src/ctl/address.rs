@@ -1,10 +1,16 @@
 //! Where a master is, as an operator writes it.
 
 use std::fmt;
+use std::io::Read as _;
 use std::str::FromStr;
+
+use crate::coordination::url::Url;
 
 /// The port of masters.
 const PORT: u16 = 5050;
+
+/// The most that is read of a file with an address.
+const FILE_LIMIT: u64 = 64 << 10;
 
 /// Host and port.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,14 +43,6 @@ impl FromStr for Address {
         if text.is_empty() {
             return Ok(Address { host: "localhost".to_owned(), port: PORT });
         }
-        for scheme in ["zk://", "etcd://", "file://"] {
-            if text.starts_with(scheme) {
-                return Err(format!(
-                    "finding the leading master through {scheme} is not there yet: name any master as host:port, \
-                     ctl goes on to the leader"
-                ));
-            }
-        }
         if text.starts_with("https://") {
             return Err("TLS is not there yet: expected a master as host:port".to_owned());
         }
@@ -63,6 +61,36 @@ impl FromStr for Address {
         }
         Ok(Address { host: host.to_owned(), port })
     }
+}
+
+/// Where a master is, or where masters elect their leader.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Whereabouts {
+    Master(Address),
+    Ensemble(Url),
+}
+
+/// As `Address`, or `zk://…`, `etcd://…`, or `file:///path` of a file that holds any of them.
+impl FromStr for Whereabouts {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Whereabouts, String> {
+        let text = text.trim();
+        let content = match text.strip_prefix("file://") {
+            Some(path) => read(path).map_err(|error| format!("reading '{path}': {error}"))?,
+            None => text.to_owned(),
+        };
+        if Url::is_ensemble(&content) {
+            return Url::parse(&content).map(Whereabouts::Ensemble).map_err(|why| why.to_string());
+        }
+        content.parse().map(Whereabouts::Master)
+    }
+}
+
+fn read(path: &str) -> std::io::Result<String> {
+    let mut text = String::new();
+    std::fs::File::open(path)?.take(FILE_LIMIT).read_to_string(&mut text)?;
+    Ok(text)
 }
 
 #[cfg(test)]
@@ -84,9 +112,6 @@ mod tests {
             assert_eq!(text.parse::<Address>().map(|a| a.to_string()).as_deref(), Ok(expected), "{text}");
         }
         for (text, part) in [
-            ("zk://a:2181/mesos", "zk:// is not there yet"),
-            ("etcd://a/mesos", "etcd:// is not there yet"),
-            ("file:///etc/master", "file:// is not there yet"),
             ("https://a", "TLS is not there yet"),
             ("http://", "host:port"),
             ("a:b", "host:port"),
@@ -98,5 +123,19 @@ mod tests {
             let error = text.parse::<Address>().expect_err(text);
             assert!(error.contains(part), "{text}: {error}");
         }
+    }
+
+    #[test]
+    fn places_as_people_write_them() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("zk");
+        std::fs::write(&file, "zk://u:secret@a:2181/mesos\n").unwrap();
+        let place = |text: &str| text.parse::<Whereabouts>();
+        assert!(matches!(place("zk://a,b/mesos"), Ok(Whereabouts::Ensemble(_))));
+        assert!(matches!(place(&format!("file://{}", file.display())), Ok(Whereabouts::Ensemble(_))));
+        assert!(matches!(place("localhost"), Ok(Whereabouts::Master(_))));
+        let error = place("zk://u:secret@a").unwrap_err();
+        assert!(error.contains("expected a path") && !error.contains("secret"), "{error}");
+        assert!(place("file:///nowhere").unwrap_err().starts_with("reading '/nowhere'"));
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use super::address::Address;
+use super::address::Whereabouts;
 
 const EXIT_STATUS: &str = "\
 Exit status:
@@ -35,10 +35,10 @@ pub struct Cli {
 /// What every command takes.
 #[derive(Args, Clone, Debug)]
 pub struct Options {
-    /// Any master of the cluster, as host:port; the leader is found from there
+    /// Any master as host:port, or where masters elect their leader: zk://…, etcd://… or file://…
     #[arg(long, global = true, value_name = "ADDRESS", default_value = "localhost:5050")]
     #[arg(env = "MESOS_MASTER", hide_env_values = true)]
-    pub master: Address,
+    pub master: Whereabouts,
 
     /// How long a master or agent may take before it counts as dead, as 500ms, 10secs, 1mins
     #[arg(long, global = true, value_name = "DURATION", default_value = "2500ms", value_parser = duration)]
@@ -348,7 +348,7 @@ mod tests {
         let cli =
             Cli::try_parse_from(["ctl", "--master=h:1", "execute", "--name=n", "--command=ls -l", "--help"]);
         let cli = cli.expect("a command line");
-        assert_eq!(cli.options.master.to_string(), "h:1");
+        assert_eq!(cli.options.master, "h:1".parse().unwrap());
         let Command::Execute { args } = cli.command else { panic!("{cli:?}") };
         assert_eq!(args, ["--name=n", "--command=ls -l", "--help"]);
     }

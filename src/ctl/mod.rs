@@ -4,7 +4,7 @@
 //! too. `args` is the command line, `commands` has one file per subject, `client` talks, `find` says which task,
 //! agent or framework is meant, `print` writes tables and documents.
 //!
-//! Absent on purpose: finding the leader through ZooKeeper or etcd, and credentials; both are still to come.
+//! Absent on purpose: credentials for masters and agents, which are still to come.
 //! Start reading at [`run`].
 #![expect(clippy::disallowed_methods, reason = "a shell: reads clock, environment and files, starts threads")]
 
@@ -20,7 +20,11 @@ mod progress;
 mod units;
 
 use std::ffi::OsString;
+use std::time::Duration;
 
+use crate::coordination::url::Url;
+use crate::coordination::{detect_once, member};
+use address::{Address, Whereabouts};
 use args::{Cli, Command};
 use client::{Client, Server};
 pub use error::{Error, UNREACHABLE, USAGE};
@@ -29,8 +33,22 @@ use print::Output;
 /// What every command has at hand.
 pub struct Ctl {
     client: Client,
-    cli_master: address::Address,
+    cli_master: Whereabouts,
     pub output: Output,
+}
+
+/// How long an ensemble may take to name the leader.
+const DETECTION: Duration = Duration::from_millis(2500);
+
+/// The master that leads, as the ensemble has it.
+fn elected(url: &Url) -> Result<Address, Error> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| Error::Failed(format!("Starting the look-up failed: {error}")))?;
+    let info = runtime.block_on(detect_once(url, DETECTION));
+    runtime.shutdown_background();
+    let info = info.map_err(|why| Error::Unreachable(format!("No leading master: {why}.")))?;
+    let authority = member::authority_of(&info);
+    authority.parse().map_err(|why| Error::Failed(format!("The leading master's address: {why}")))
 }
 
 /// What remains for the caller.
@@ -57,7 +75,10 @@ pub fn run(cli: Cli) -> Result<Done, Error> {
 impl Ctl {
     /// The leading master, found by asking the one that was named.
     pub fn master(&self) -> Result<Server<'_>, Error> {
-        self.client.leader(&self.cli_master)
+        match &self.cli_master {
+            Whereabouts::Master(address) => self.client.leader(address),
+            Whereabouts::Ensemble(url) => self.client.leader(&elected(url)?),
+        }
     }
 
     fn execute(&self, mut args: Vec<OsString>) -> Result<Vec<OsString>, Error> {

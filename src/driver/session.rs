@@ -41,6 +41,8 @@ const REDIRECTS: usize = 5;
 /// What may go wrong between a scheduler and its master.
 #[derive(Debug, thiserror::Error)]
 pub enum SessionError {
+    #[error("finding the leading master: {0}")]
+    NoLeader(String),
     #[error("connecting to {address}")]
     Connect { address: String, source: io::Error },
     #[error("talking to {address}")]

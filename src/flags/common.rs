@@ -92,6 +92,15 @@ pub const ADDRESS: &[Flag] = &[
     .check(fault_domain),
 ];
 
+/// How leaders are found.
+pub const COORDINATION: &[Flag] = &[Flag::with(
+    "zk_session_timeout",
+    Kind::Duration,
+    "10secs",
+    "How long a session with ZooKeeper, or a lease of etcd, outlives silence.",
+)
+.check(session_timeout)];
+
 /// What neither master nor agent can do yet, or ever will.
 pub const ABSENT: &[Flag] = &[
     Flag::with(
@@ -122,13 +131,6 @@ pub const ABSENT: &[Flag] = &[
         .absent("modules are C++ libraries and cannot be loaded here"),
     Flag::with("memory_profiling", Kind::Bool, "false", "Whether /memory-profiler can profile the heap.")
         .absent("there is no heap profiler"),
-    Flag::with(
-        "zk_session_timeout",
-        Kind::Duration,
-        "10secs",
-        "How long a ZooKeeper session outlives silence.",
-    )
-    .harmless("ZooKeeper is not used yet"),
 ];
 
 /// How and where to log.
@@ -233,6 +235,17 @@ impl FaultDomain {
     fn read(json: &serde_json::Value) -> Option<FaultDomain> {
         let name = |what: &str| json.pointer(&format!("/fault_domain/{what}/name"))?.as_str();
         Some(FaultDomain { region: name("region")?.to_owned(), zone: name("zone")?.to_owned() })
+    }
+}
+
+/// Ensembles have bounds of their own, within these.
+fn session_timeout(value: &Value) -> Result<(), String> {
+    const RANGE: std::ops::RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(86400);
+    match value {
+        Value::Duration(time) if !RANGE.contains(time) => {
+            Err(format!("expected 100ms to 1days, got '{value}'"))
+        }
+        _ => Ok(()),
     }
 }
 

@@ -17,6 +17,7 @@ use crate::alloc::Call;
 use crate::base::time::Time;
 use crate::base::timers::Timers;
 use crate::base::upid::Upid;
+use crate::coordination::lease::Lease;
 use crate::process::clock::Clock;
 use crate::process::link::Links;
 use crate::proto::MasterInfo;
@@ -34,9 +35,13 @@ pub struct Shell {
     /// Who leads from the start on, as noted in the registry.
     pub info: Arc<MasterInfo>,
     pub events: Publisher,
+    /// Until when this master may act.
+    pub lease: Lease,
     /// `master@ip:port` as others know it.
     pub pid: Upid,
 }
+
+const LAPSED: &str = "this master leads no longer: its session was not renewed in time";
 
 pub struct Engine {
     core: Core,
@@ -156,6 +161,9 @@ impl Engine {
 
     /// What operations of this turn change goes out in one write, unless one is out already.
     fn store(&mut self) {
+        if !self.may_act() {
+            return;
+        }
         while let Some(step) = self.registrar.step(self.shell.clock.now()) {
             match step {
                 Step::Write(batch) => {
@@ -177,7 +185,12 @@ impl Engine {
         self.shell.measures.now(self.registrar.queued(), self.registrar.size());
     }
 
+    /// Nothing is handled and nothing leaves once the lease is over, as after a pause of the process: then another
+    /// master may lead already.
     fn handle(&mut self, event: Event) {
+        if !self.may_act() {
+            return;
+        }
         self.handled += 1;
         let may_show = event.may_show();
         self.version += u64::from(may_show);
@@ -185,7 +198,17 @@ impl Engine {
         core::handle(&mut self.state, event, self.shell.clock.now(), &mut self.effects);
         self.check();
         debug_assert!(before.is_none_or(|before| before.shows_as(self.state.cluster())));
-        self.perform();
+        if self.may_act() {
+            self.perform();
+        }
+    }
+
+    fn may_act(&mut self) -> bool {
+        let holds = self.shell.lease.holds();
+        if !holds {
+            self.exit.get_or_insert_with(|| LAPSED.to_owned());
+        }
+        holds
     }
 
     /// In debug builds, while it is cheap. Simulation checks clusters of any size.

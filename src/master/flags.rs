@@ -9,6 +9,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::coordination::url::Url;
 use crate::flags::common::{self, Address, FaultDomain, Logging};
 use crate::flags::{Error, Loaded, Table, Value, Values, load};
 use crate::registry::store::Patience;
@@ -16,7 +17,14 @@ use crate::resources::roles;
 
 /// Every master flag of 0.15 and 1.11.
 pub fn table() -> Table {
-    Table::of(&[rows::MASTER, rows::ABSENT, common::LOGGING, common::ADDRESS, common::ABSENT])
+    Table::of(&[
+        rows::MASTER,
+        rows::ABSENT,
+        common::LOGGING,
+        common::ADDRESS,
+        common::COORDINATION,
+        common::ABSENT,
+    ])
 }
 
 /// What the master runs with.
@@ -25,6 +33,9 @@ pub struct Flags {
     pub address: Address,
     pub logging: Logging,
     pub cluster: Option<String>,
+    /// Where masters elect a leader; none: this one stands alone.
+    pub zk: Option<Url>,
+    pub zk_session_timeout: Duration,
     pub allocation_interval: Duration,
     pub role_sorter: Sorter,
     pub framework_sorter: Sorter,
@@ -102,6 +113,8 @@ impl Flags {
             address: Address::from_values(&values)?,
             logging: Logging::from_values(&values),
             cluster: values.text("cluster"),
+            zk: ensemble(&values)?,
+            zk_session_timeout: values.duration("zk_session_timeout"),
             allocation_interval: values.duration("allocation_interval"),
             role_sorter: sorter(&values, "role_sorter"),
             framework_sorter: sorter(&values, "framework_sorter"),
@@ -197,6 +210,12 @@ fn registry(values: &mut Values) -> Result<RegistryPlace, Error> {
         values.settle(row, Value::Text(name.to_owned()));
     }
     Ok(place)
+}
+
+fn ensemble(values: &Values) -> Result<Option<Url>, Error> {
+    let text = values.text("zk").filter(|text| !text.trim().is_empty());
+    let url = text.map(|text| Url::parse_ensemble(&text)).transpose();
+    url.map_err(|why| Error::invalid("zk", why))
 }
 
 fn sorter(values: &Values, name: &str) -> Sorter {

@@ -11,6 +11,7 @@ pub mod http;
 pub mod metrics;
 pub mod registrar;
 pub mod run;
+pub mod seat;
 pub mod start;
 pub mod streams;
 pub mod validate;

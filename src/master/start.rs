@@ -17,9 +17,12 @@ use super::flags::{Flags, RegistryPlace};
 use super::http::{self, Site, Tools};
 use super::registrar::Measures;
 use super::run::{self, Core, Shell};
+use super::seat::{self, Seat};
 use super::{allocator, events, metrics};
 use crate::base::build;
 use crate::base::upid::Upid;
+use crate::coordination::lease::Lease;
+use crate::coordination::{Term, Withdrawal, stand};
 use crate::files::{self, Files};
 use crate::flags;
 use crate::http::route::Routes;
@@ -70,9 +73,11 @@ pub struct Running {
     pub ended: oneshot::Receiver<String>,
     /// Where it listens.
     pub listening: SocketAddr,
+    /// How to leave the election, if it stands in one.
+    pub withdrawal: Option<Withdrawal>,
 }
 
-/// Starts a master; it serves until the process ends. Must be called inside a tokio runtime.
+/// Starts a master; it serves until the process ends, with `--zk` as a standby until it is elected. Must be called inside a tokio runtime.
 pub async fn start(flags: Flags, log: &Log) -> Result<Running, StartError> {
     for warning in flags.values.warnings() {
         warn!("{warning}");
@@ -97,21 +102,7 @@ pub async fn start(flags: Flags, log: &Log) -> Result<Running, StartError> {
     let most = usize::try_from(flags.max_operator_event_stream_subscribers).unwrap_or(usize::MAX);
     let (publisher, hub, happenings) = events::channel(&info.id, most, events::Limits::default());
     events::start(&hub, happenings).map_err(StartError::Thread)?;
-    let store = store(&flags);
     let measures = Measures::of(&numbers);
-    let (patience, info_shown) = (flags.registry_patience, info.clone());
-    let calls_out = calls.clone();
-    let shell = Shell {
-        clock,
-        links,
-        calls: calls_out,
-        store,
-        patience,
-        measures,
-        info: info_shown,
-        events: publisher,
-        pid,
-    };
     let started = clock.now();
     let (state_flags, state_info) = (flags.clone(), MasterInfo::clone(&info));
     let whitelist = flags.whitelist.as_deref().map(read_whitelist).transpose();
@@ -123,10 +114,45 @@ pub async fn start(flags: Flags, log: &Log) -> Result<Running, StartError> {
     if let Some(hosts) = &whitelist {
         core.tell(Event::Whitelist(Some(hosts.clone())));
     }
-    let make = move |registry: &_, now, out: &mut _| {
-        State::new(state_flags, state_info, registry, started, now, out)
+    let (shell_calls, shell_flags, shell_info) = (calls.clone(), flags.clone(), info.clone());
+    let lead = move |lease: Lease, _term: Option<Term>| {
+        let shell = Shell {
+            clock,
+            links,
+            calls: shell_calls,
+            store: store(&shell_flags),
+            patience: shell_flags.registry_patience,
+            measures,
+            info: shell_info,
+            events: publisher,
+            lease,
+            pid,
+        };
+        let make = move |registry: &_, now, out: &mut _| {
+            State::new(state_flags, state_info, registry, started, now, out)
+        };
+        run::start(inbox, shell, make)
     };
-    let ended = run::start(inbox, shell, make).map_err(StartError::Thread)?;
+    let seat = Seat::empty(info.clone());
+    let (ended, withdrawal) = match &flags.zk {
+        None => {
+            let ended = lead(Lease::forever(), None).map_err(StartError::Thread)?;
+            seat.take();
+            (ended, None)
+        }
+        Some(url) => {
+            let candidate = stand(url, flags.zk_session_timeout, &info);
+            let (lease, core, seat) = (candidate.lease, core.clone(), seat.clone());
+            let (end, ended) = oneshot::channel();
+            tokio::spawn(async move {
+                let lead = |term| lead(lease, Some(term));
+                let why = seat::hold(candidate.reports, seat, core, lead).await;
+                // The process is about to end anyway if nobody waits.
+                let _ = end.send(why);
+            });
+            (ended, Some(candidate.withdrawal))
+        }
+    };
 
     let exited = core.clone();
     tokio::spawn(async move {
@@ -139,17 +165,20 @@ pub async fn start(flags: Flags, log: &Log) -> Result<Running, StartError> {
     }
 
     let processes = Processes::default();
-    let inbox = inbox_of(core.clone());
+    let inbox = inbox_of(core.clone(), seat.clone());
     processes.add(MASTER, inbox.clone());
     processes.add_family(OBSERVER, inbox.clone());
     processes.add_family(SESSION, inbox);
     let tools = Tools { files: Files::default(), log: log.clone(), metrics: numbers, events: hub };
-    let site = Site::new(core.clone(), flags.clone(), info.clone(), tools.clone());
-    metrics::provide(&tools.metrics, metrics::Asked { core: core.clone(), calls, clock, started, flags });
+    let site = Site::new(core.clone(), flags.clone(), info.clone(), seat.clone(), tools.clone());
+    metrics::provide(
+        &tools.metrics,
+        metrics::Asked { core: core.clone(), calls, clock, started, flags, seat, info: info.clone() },
+    );
     let routes = routes(&site, &tools);
     tokio::spawn(server::serve(listener, processes, routes, Limits::default()));
     info!(id = info.id, pid = info.pid, %listening, hostname = info.hostname, "master serves");
-    Ok(Running { address: advertised.address, ended, listening })
+    Ok(Running { address: advertised.address, ended, listening, withdrawal })
 }
 
 /// Where this master's registry is.
@@ -217,13 +246,18 @@ fn routes(site: &Site, tools: &Tools) -> Routes {
 }
 
 /// Decodes messages in the order sent, in their connection's task, and queues them for the core.
-fn inbox_of(core: Core) -> impl Fn(IncomingMessage) + Clone + Send + Sync + 'static {
+fn inbox_of(core: Core, seat: Seat) -> impl Fn(IncomingMessage) + Clone + Send + Sync + 'static {
     move |incoming: IncomingMessage| {
         let IncomingMessage { receiver, name, from, peer, body, charge } = incoming;
         let Some(from) = from else {
             debug!(%peer, name, "dropped a message whose sender is no id@ip:port");
             return;
         };
+        if !seat.is_ours() {
+            debug!(%from, name, "dropped a message: this master does not lead");
+            seat.drop_message();
+            return;
+        }
         match Message::decode(&name, &body) {
             Ok(message) => {
                 let event = Event::Message { from, peer, to: receiver.into(), message: Box::new(message) };

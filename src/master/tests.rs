@@ -14,6 +14,7 @@ use super::flags::Flags;
 use super::registrar::Measures;
 use super::run::{self, Core, Shell};
 use super::{allocator, events, streams};
+use crate::coordination::lease::Lease;
 use crate::http::content::ContentType;
 use crate::http::recordio::Decoder;
 use crate::metrics::Metrics;
@@ -41,7 +42,8 @@ fn master() -> (Core, tokio::sync::oneshot::Receiver<String>) {
     events::start(&hub, happenings).unwrap();
     let (store, measures) = (Box::new(Memory), Measures::of(&numbers));
     let (patience, info) = (flags.registry_patience, Arc::default());
-    let shell = Shell { clock, links, calls, store, patience, measures, info, events: publisher, pid };
+    let lease = Lease::forever();
+    let shell = Shell { clock, links, calls, store, patience, measures, info, events: publisher, lease, pid };
     let started = clock.now();
     let make = move |registry: &_, now, out: &mut _| {
         State::new(flags, MasterInfo::default(), registry, started, now, out)

@@ -201,7 +201,7 @@ fn words_that_fit_nothing_or_several_say_so() {
         ("nonsense", 2, &["nonsense", "Usage: mesos ctl"]),
         ("logging toggle", 2, &["--level"]),
         ("tasks -o xml", 2, &["xml", "table, wide, json, yaml, name"]),
-        ("state --master=zk://a:2181/mesos", 2, &["zk:// is not there yet", "host:port"]),
+        ("state --master=zk://a:2181", 2, &["expected a path behind the servers"]),
         ("state --master=etcd://a/mesos", 2, &["etcd:// is not there yet"]),
         ("state --master=file:///etc/master", 2, &["file:// is not there yet"]),
         ("state --timeout=soon", 2, &["soon"]),

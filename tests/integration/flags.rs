@@ -48,7 +48,7 @@ const REFUSED: &[(&str, &[&str])] = &[
     ("master --agent_removal_rate_limit=1", &["'agent_removal_rate_limit'", "1/10mins"]),
     ("master --agent_removal_rate_limit=0/10mins", &["'agent_removal_rate_limit'", "1/10mins"]),
     ("master --agent_removal_rate_limit=1/soon", &["'agent_removal_rate_limit'", "1/10mins"]),
-    ("master --zk=zk://a/b", &["'zk'"]),
+    ("master --zk=zk://a", &["'zk'", "expected a path"]),
     ("master --authenticate_frameworks", &["'authenticate_frameworks'"]),
     ("master --whitelist=/nowhere/at/all", &["'whitelist'"]),
     ("master extra", &["'extra'"]),
@@ -57,7 +57,7 @@ const REFUSED: &[(&str, &[&str])] = &[
     ("slave --master=nonsense", &["'master'", "host:port"]),
     ("slave --master=a:b:c", &["'master'"]),
     ("slave --master=127.0.0.1:0", &["'master'"]),
-    ("slave --master=zk://a/b", &["'master'"]),
+    ("slave --master=zk://u:p4ss@a", &["'master'", "expected a path", "u:…@a"]),
     ("slave --master=127.0.0.1:5050 --resources=cpus:x", &["'resources'", "x"]),
     ("slave --master=127.0.0.1:5050 --resources=cpus", &["'resources'"]),
     ("slave --master=127.0.0.1:5050 --resources=cpus:-1", &["'resources'"]),
@@ -159,7 +159,7 @@ fn a_bad_environment_is_refused_as_well() {
     for (name, value, part) in [
         ("MESOS_PORT", "x", "port"),
         ("MESOS_ALLOCATION_INTERVAL", "fast", "allocation_interval"),
-        ("MESOS_ZK", "zk://a/b", "zk"),
+        ("MESOS_ZK", "host:5050", "zk"),
     ] {
         let mut command = binary();
         command.arg("master").env(name, value);

@@ -16,6 +16,7 @@ mod executors;
 mod flags;
 mod frameworks;
 mod help;
+mod high_availability;
 mod logging;
 mod metrics;
 mod operators;

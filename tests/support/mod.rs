@@ -4,6 +4,7 @@
 #![allow(clippy::disallowed_methods, reason = "tests start processes, read clocks and touch disks")]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+pub mod ensembles;
 pub mod follower;
 pub mod generate;
 pub mod libprocess;

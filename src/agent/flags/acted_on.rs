@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::coordination::url::Url;
 use crate::flags::common;
 use crate::flags::{Flag, Kind, Value};
 
@@ -160,7 +161,7 @@ fn reconnect(value: &Value) -> Result<(), String> {
 
 fn master_address(value: &Value) -> Result<(), String> {
     let text = value.to_string();
-    super::MasterAddress::parse(&text).map(|_| ())
+    Url::parse(&text).map(|_| ()).map_err(|why| why.to_string())
 }
 
 fn object_of_texts(value: &Value) -> Result<(), String> {

@@ -42,6 +42,24 @@ pub struct Cluster {
 }
 
 impl Cluster {
+    /// Of a master that leads nothing yet.
+    pub fn empty(info: Arc<MasterInfo>, started: Time) -> Cluster {
+        Cluster {
+            info,
+            started,
+            elected: started,
+            agents: OrdMap::new(),
+            unreachable: OrdMap::new(),
+            gone: OrdMap::new(),
+            recovered: OrdMap::new(),
+            frameworks: OrdMap::new(),
+            completed_frameworks: Vector::new(),
+            offers: OrdMap::new(),
+            counters: Counters::default(),
+            traffic: OrdMap::new(),
+        }
+    }
+
     pub fn agent(&self, id: &AgentId) -> Option<&Agent> {
         self.agents.get(id).map(|agent| &**agent)
     }

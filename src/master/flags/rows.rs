@@ -19,6 +19,17 @@ pub const MASTER: &[Flag] = &[
          (batch) allocations (e.g., 500ms, 1sec, etc)",
     )
     .check(above_zero),
+    Flag::with(
+        "zk",
+        Kind::Text,
+        "",
+        "ZooKeeper URL (used for leader election amongst masters)\n\
+         May be one of:\n  \
+         zk://host1:port1,host2:port2,.../path\n  \
+         zk://username:password@host1:port1,host2:port2,.../path\n  \
+         file://path/to/file (where file contains one of the above)",
+    )
+    .secret(),
     Flag::unset("cluster", Kind::Text, "Human readable name for the cluster,\ndisplayed in the webui"),
     Flag::with(
         "role_sorter",
@@ -254,18 +265,6 @@ pub const MASTER: &[Flag] = &[
 
 /// Flags of which a master takes no value but the default.
 pub const ABSENT: &[Flag] = &[
-    Flag::with(
-        "zk",
-        Kind::Text,
-        "",
-        "ZooKeeper URL (used for leader election amongst masters)\n\
-         May be one of:\n  \
-         zk://host1:port1,host2:port2,.../path\n  \
-         zk://username:password@host1:port1,host2:port2,.../path\n  \
-         file://path/to/file (where file contains one of the above)",
-    )
-    .secret()
-    .absent("election of a leader through ZooKeeper is not there yet, a master stands alone"),
     Flag::with("authenticate_frameworks", Kind::Bool, "false", "Whether frameworks must authenticate.")
         .old(&["authenticate"])
         .absent("authentication is not there yet"),

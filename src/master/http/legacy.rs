@@ -1,5 +1,6 @@
 //! The endpoints that are older than the v1 API: reads by path, health, redirect, teardown.
 
+use axum::Extension;
 use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
@@ -12,6 +13,7 @@ use super::{Site, status};
 use crate::flags::json::flags as flags_json;
 use crate::http::error::HttpError;
 use crate::http::query::Query;
+use crate::http::route::Rest;
 use crate::http::{etag, json};
 use crate::master::core::{Event, Operate};
 use crate::master::view::{Order, Page};
@@ -100,12 +102,13 @@ pub async fn flags(State(site): State<Site>, uri: Uri) -> Answer {
     json::answer(&flags_json(&site.inner.flags.values), Query::of(&uri).get("jsonp"))
 }
 
-/// To the leader, which without election is this master. Source: `Http::redirect`, http.cpp 1.11: the
-/// location keeps the scheme of the request by naming none.
-pub async fn redirect(State(site): State<Site>) -> Answer {
-    let info = &site.inner.info;
-    let location = format!("//{}:{}", info.hostname.as_deref().unwrap_or_default(), info.port);
-    let value = HeaderValue::from_str(&location)
+/// To the leader, or 503. Source: `Http::redirect`, http.cpp 1.11: the location keeps the scheme of the request by
+/// naming none; what lies below this path would lead back to it.
+pub async fn redirect(State(site): State<Site>, Extension(rest): Extension<Rest>) -> Answer {
+    if !rest.0.is_empty() {
+        return Err(HttpError::not_found());
+    }
+    let value = HeaderValue::from_str(&site.inner.seat.base()?)
         .map_err(|_| HttpError::internal("The leading master's address is not usable"))?;
     Ok((StatusCode::TEMPORARY_REDIRECT, [(LOCATION, value)]).into_response())
 }

@@ -18,6 +18,8 @@ mod stats;
 use std::path::Path;
 use std::sync::Arc;
 
+use axum::extract::{Request, State};
+use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use http::StatusCode;
 use tokio::sync::Semaphore;
@@ -26,8 +28,10 @@ use super::core::{Answer, Event, ReplyId};
 use super::events::Hub;
 use super::flags::Flags;
 use super::run::{Core, Ended};
+use super::seat::Seat;
 use crate::files::Files;
 use crate::http::error::HttpError;
+use crate::http::route::Rest;
 use crate::logging::Log;
 use crate::metrics::Metrics;
 use crate::proto::MasterInfo;
@@ -53,6 +57,7 @@ struct Inner {
     core: Core,
     flags: Arc<Flags>,
     info: Arc<MasterInfo>,
+    seat: Seat,
     tools: Tools,
     reads: reads::Reads,
     calls: Semaphore,
@@ -69,10 +74,10 @@ pub struct Tools {
 }
 
 impl Site {
-    pub fn new(core: Core, flags: Arc<Flags>, info: Arc<MasterInfo>, tools: Tools) -> Site {
+    pub fn new(core: Core, flags: Arc<Flags>, info: Arc<MasterInfo>, seat: Seat, tools: Tools) -> Site {
         let reads = reads::Reads::new(tools.metrics.counter("master/http_cache_hits"));
         let (calls, parses) = (Semaphore::new(CALLS), Semaphore::new(PARSES));
-        Site { inner: Arc::new(Inner { core, flags, info, tools, reads, calls, parses }) }
+        Site { inner: Arc::new(Inner { core, flags, info, seat, tools, reads, calls, parses }) }
     }
 
     fn webui_dir(&self) -> Option<&Path> {
@@ -97,6 +102,17 @@ impl Site {
         let _turn = self.inner.parses.acquire().await;
         crate::files::handlers::blocking(parse).await
     }
+}
+
+/// Passes on what only the leader answers, from a master that is not.
+///
+/// Source: the first lines of most of `Master::Http`, http.cpp 1.11.
+async fn leader_only(State(site): State<Site>, request: Request, next: Next) -> Response {
+    if site.inner.seat.is_ours() {
+        return next.run(request).await;
+    }
+    let rest = request.extensions().get::<Rest>().map(|rest| rest.0.clone()).unwrap_or_default();
+    site.inner.seat.elsewhere(request.uri(), &rest).into()
 }
 
 fn ended(ended: Ended) -> HttpError {

@@ -1,8 +1,9 @@
 //! The table of the master's endpoints.
 
-use axum::routing::{any, get};
+use axum::middleware::from_fn_with_state;
+use axum::routing::{MethodRouter, any, get};
 
-use super::{Site, absent, events, legacy, operator, registry, scheduler, stats};
+use super::{Site, absent, events, leader_only, legacy, operator, registry, scheduler, stats};
 use crate::http::route::{Endpoint, Routes};
 use crate::webui;
 
@@ -187,26 +188,30 @@ const SCHEDULER: Endpoint = Endpoint {
 /// The process that all of them belong to, and that unknown paths are tried below.
 const MASTER: &str = "master";
 
-/// Binds every row.
+/// Binds every row. A master that does not lead answers only for itself, and sends the rest on to the leader.
 pub fn bind(routes: &mut Routes, site: &Site) {
     routes.delegate(MASTER);
-    routes.add(MASTER, &STATE, any(legacy::state).with_state(site.clone()));
-    routes.add(MASTER, &SUMMARY, any(legacy::summary).with_state(site.clone()));
-    routes.add(MASTER, &SLAVES, any(legacy::slaves).with_state(site.clone()));
-    routes.add(MASTER, &FRAMEWORKS, any(legacy::frameworks).with_state(site.clone()));
-    routes.add(MASTER, &TASKS, any(legacy::tasks).with_state(site.clone()));
-    routes.add(MASTER, &ROLES, any(legacy::roles).with_state(site.clone()));
+    let leader = from_fn_with_state(site.clone(), leader_only);
+    let mut of_the_leader = |row: &Endpoint, handler: MethodRouter<Site>| {
+        routes.add(MASTER, row, handler.with_state(site.clone()).layer(leader.clone()));
+    };
+    of_the_leader(&STATE, any(legacy::state));
+    of_the_leader(&SUMMARY, any(legacy::summary));
+    of_the_leader(&SLAVES, any(legacy::slaves));
+    of_the_leader(&FRAMEWORKS, any(legacy::frameworks));
+    of_the_leader(&TASKS, any(legacy::tasks));
+    of_the_leader(&ROLES, any(legacy::roles));
+    of_the_leader(&TEARDOWN, any(legacy::teardown));
+    of_the_leader(&KILL, any(legacy::kill));
+    of_the_leader(&EVENTS, any(events::events));
+    of_the_leader(&OPERATOR, any(operator::operator));
+    of_the_leader(&SCHEDULER, any(scheduler::scheduler));
+    of_the_leader(&WEIGHTS, get(legacy::weights).put(legacy::change_weights));
     routes.add(MASTER, &FLAGS, any(legacy::flags).with_state(site.clone()));
     routes.add(MASTER, &HEALTH, any(legacy::health));
     routes.add(MASTER, &REDIRECT, any(legacy::redirect).with_state(site.clone()));
-    routes.add(MASTER, &TEARDOWN, any(legacy::teardown).with_state(site.clone()));
-    routes.add(MASTER, &KILL, any(legacy::kill).with_state(site.clone()));
-    routes.add(MASTER, &EVENTS, any(events::events).with_state(site.clone()));
-    routes.add(MASTER, &OPERATOR, any(operator::operator).with_state(site.clone()));
-    routes.add(MASTER, &SCHEDULER, any(scheduler::scheduler).with_state(site.clone()));
     routes.add(MASTER, &stats::STATS, any(stats::stats).with_state(site.clone()));
-    routes.add(MASTER, &WEIGHTS, get(legacy::weights).put(legacy::change_weights).with_state(site.clone()));
-    let shown = any(registry::registry).with_state(site.clone());
+    let shown = any(registry::registry).with_state(site.clone()).layer(leader.clone());
     routes.add(registry::REGISTRAR, &registry::REGISTRY, shown);
     absent::bind(routes);
     webui::bind(routes, MASTER, site.webui_dir());

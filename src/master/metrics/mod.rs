@@ -10,13 +10,14 @@ use std::sync::Arc;
 use super::allocator::Calls;
 use super::flags::Flags;
 use super::run::{Core, Kind};
+use super::seat::Seat;
 use crate::alloc;
 use crate::base::time::Time;
 use crate::files::handlers::blocking;
 use crate::master::core::state::Cluster;
 use crate::metrics::{Metrics, Snapshot};
 use crate::process::clock::Clock;
-use crate::proto::TaskState;
+use crate::proto::{MasterInfo, TaskState};
 use crate::resources::{Resources, scalar};
 
 /// Scalars that have a total, a used and a percent.
@@ -29,6 +30,8 @@ pub struct Asked {
     pub clock: Clock,
     pub started: Time,
     pub flags: Arc<Flags>,
+    pub seat: Seat,
+    pub info: Arc<MasterInfo>,
 }
 
 /// What is not in the cluster itself.
@@ -36,6 +39,9 @@ pub struct Asked {
 struct Around {
     /// Seconds.
     uptime: f64,
+    leads: bool,
+    /// Messages that came before it led.
+    dropped: u64,
     messages: i64,
     http_requests: i64,
     dispatches: i64,
@@ -51,10 +57,19 @@ pub fn provide(metrics: &Metrics, asked: Asked) {
     metrics.ask(move || {
         let asked = asked.clone();
         async move {
-            // The process is about to end.
-            let Ok(snapshot) = asked.core.snapshot().await else { return Snapshot::new() };
+            let leads = asked.seat.is_ours();
+            let cluster = if leads {
+                // The process is about to end.
+                let Ok(snapshot) = asked.core.snapshot().await else { return Snapshot::new() };
+                snapshot.cluster
+            } else {
+                // A standby has the same numbers, of nothing.
+                Arc::new(Cluster::empty(asked.info.clone(), asked.started))
+            };
             let queued = |kind| asked.core.queued(kind);
             let around = Around {
+                leads,
+                dropped: asked.seat.dropped(),
                 uptime: asked.clock.now().since(asked.started).as_secs_f64(),
                 messages: queued(Kind::Message),
                 http_requests: queued(Kind::HttpRequest),
@@ -63,7 +78,7 @@ pub fn provide(metrics: &Metrics, asked: Asked) {
                 allocator: asked.calls.numbers().await.unwrap_or_default(),
                 each_framework: asked.flags.publish_per_framework_metrics,
             };
-            blocking(move || Ok(values(&snapshot.cluster, &around))).await.unwrap_or_default()
+            blocking(move || Ok(values(&cluster, &around))).await.unwrap_or_default()
         }
     });
 }
@@ -75,13 +90,14 @@ fn values(cluster: &Cluster, around: &Around) -> Snapshot {
         values.insert(format!("master/{name}"), value);
     };
     set("uptime_secs", around.uptime);
-    set("elected", 1.0);
+    set("elected", f64::from(u8::from(around.leads)));
     set("event_queue_messages", around.messages as f64);
     set("event_queue_dispatches", around.dispatches as f64);
     set("event_queue_http_requests", around.http_requests as f64);
     set("outstanding_offers", cluster.offers.len() as f64);
     for (name, count) in cluster.counters.iter() {
-        set(name, count as f64);
+        let dropped = if name == "dropped_messages" { around.dropped } else { 0 };
+        set(name, (count + dropped) as f64);
     }
     for ((state, source, reason), count) in &cluster.counters.task_ends {
         let name = [state.as_str_name(), source.as_str_name(), reason.as_str_name()].join("/").to_lowercase();
@@ -197,10 +213,19 @@ mod tests {
 
     #[test]
     fn numbers_of_a_small_cluster() {
-        let around = Around { uptime: 1.5, messages: 3, each_framework: true, ..Around::default() };
+        let around = Around {
+            uptime: 1.5,
+            leads: true,
+            dropped: 2,
+            messages: 3,
+            each_framework: true,
+            ..Around::default()
+        };
         let values = values(&cluster(), &around);
         for (name, value) in [
             ("master/uptime_secs", 1.5),
+            ("master/elected", 1.0),
+            ("master/dropped_messages", 2.0),
             ("master/event_queue_messages", 3.0),
             ("master/slaves_active", 1.0),
             ("master/slaves_inactive", 0.0),

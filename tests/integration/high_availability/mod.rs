@@ -1,0 +1,154 @@
+//! Several masters, one leader: elections through a real ZooKeeper and a real etcd, with leaders and servers killed,
+//! paused and cut off.
+
+mod drills;
+mod outages;
+mod places;
+mod standbys;
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::support::ensembles::Ensemble;
+use crate::support::scheduler::Scheduler;
+use crate::support::{Process, free_port, get, wait_for};
+
+/// Sessions of etcd are whole seconds, two at least.
+const SESSION: &str = "2secs";
+
+/// Masters that elect a leader.
+struct Masters {
+    url: String,
+    dir: tempfile::TempDir,
+    masters: Vec<Master>,
+}
+
+struct Master {
+    port: u16,
+    process: Process,
+}
+
+impl Masters {
+    fn start(ensemble: &Ensemble, count: usize, flags: &[&str]) -> Masters {
+        let dir = tempfile::tempdir().expect("a folder");
+        let mut masters = Masters { url: ensemble.url(), dir, masters: Vec::new() };
+        for _ in 0..count {
+            masters.add(flags);
+        }
+        masters
+    }
+
+    fn add(&mut self, flags: &[&str]) -> u16 {
+        let port = free_port();
+        let url = self.url.clone();
+        let process = master(port, &url, flags);
+        wait_for("a master", || get(port, "/health").ok());
+        self.masters.push(Master { port, process });
+        port
+    }
+
+    /// The master that says that it leads, once there is exactly one; others than `not`.
+    fn leader_but(&self, not: &[usize]) -> usize {
+        wait_for("a leader", || {
+            let there = |index: &usize| !not.contains(index);
+            let leads: Vec<usize> = (0..self.masters.len())
+                .filter(there)
+                .filter(|index| self.elected(*index) == Some(true))
+                .collect();
+            assert!(leads.len() < 2, "two masters lead: {leads:?}");
+            leads.first().copied()
+        })
+    }
+
+    fn leader(&self) -> usize {
+        self.leader_but(&[])
+    }
+
+    fn elected(&self, index: usize) -> Option<bool> {
+        let numbers: Value = serde_json::from_str(&get(self.port(index), "/metrics/snapshot").ok()?).ok()?;
+        Some(numbers["master/elected"] == 1.0)
+    }
+
+    fn port(&self, index: usize) -> u16 {
+        self.masters[index].port
+    }
+
+    fn process(&mut self, index: usize) -> &mut Process {
+        &mut self.masters[index].process
+    }
+
+    /// An agent that looks for the leader.
+    fn agent(&self) -> Process {
+        let args = [
+            "slave".to_owned(),
+            "--ip=127.0.0.1".to_owned(),
+            "--hostname=localhost".to_owned(),
+            format!("--port={}", free_port()),
+            format!("--master={}", self.url),
+            format!("--zk_session_timeout={SESSION}"),
+            format!("--work_dir={}", self.dir.path().join("agent").display()),
+            "--resources=cpus:4;mem:2048;disk:4096;ports:[31000-32000]".to_owned(),
+            "--registration_backoff_factor=10ms".to_owned(),
+        ];
+        Process::start(&args)
+    }
+
+    /// Until the agent is registered with this master.
+    fn wait_for_agent(&self, index: usize) {
+        wait_for("the agent", || {
+            let slaves: Value = serde_json::from_str(&get(self.port(index), "/slaves").ok()?).ok()?;
+            (slaves["slaves"].as_array()?.iter().filter(|agent| agent["active"] == true).count() == 1)
+                .then_some(())
+        });
+    }
+}
+
+fn master(port: u16, url: &str, flags: &[&str]) -> Process {
+    let defaults = [
+        "master".to_owned(),
+        "--ip=127.0.0.1".to_owned(),
+        "--hostname=localhost".to_owned(),
+        format!("--port={port}"),
+        format!("--zk={url}"),
+        "--registry=in_memory".to_owned(),
+        "--allocation_interval=100ms".to_owned(),
+    ];
+    let session = format!("--zk_session_timeout={SESSION}");
+    let mut args = defaults.to_vec();
+    args.extend(flags.iter().map(|flag| (*flag).to_owned()));
+    if !flags.iter().any(|flag| flag.starts_with("--zk_session_timeout")) {
+        args.push(session);
+    }
+    Process::start(&args)
+}
+
+fn signal(process: &Process, signal: i32) {
+    // SAFETY: plain kill(2) on a child that was not waited for.
+    unsafe { libc::kill(process.pid() as i32, signal) };
+}
+
+/// The exit status of a process that is to end by itself.
+fn ends(process: &mut Process) -> Option<i32> {
+    wait_for("the end of a master", || (!process.running()).then_some(()));
+    process.terminate()
+}
+
+/// How many OFFERS a scheduler has heard.
+fn offers(scheduler: &Scheduler) -> usize {
+    scheduler.heard().iter().filter(|event| event["type"] == "OFFERS").count()
+}
+
+/// Plays to ZooKeeper and to etcd, as far as they are there.
+fn beside(test: &str, servers: usize, play: impl Fn(Ensemble)) {
+    for ensemble in [Ensemble::zookeeper(test, servers), Ensemble::etcd(test, servers)].into_iter().flatten()
+    {
+        play(ensemble);
+    }
+}
+
+fn timed<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> (T, Duration) {
+    let begun = std::time::Instant::now();
+    let value = wait_for(what, &mut condition);
+    (value, begun.elapsed())
+}
