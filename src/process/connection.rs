@@ -9,7 +9,8 @@ use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use nix::sys::socket::{Shutdown, setsockopt, shutdown, sockopt};
+use bytes::Bytes;
+use nix::sys::socket::{MsgFlags, Shutdown, recv, setsockopt, shutdown, sockopt};
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::runtime::Handle;
@@ -42,9 +43,33 @@ impl Connection {
         self.shared.peer
     }
 
-    /// The socket for hyper.
-    pub fn io(&self) -> Io {
-        Io { shared: self.shared.clone() }
+    /// The socket for hyper, `before` it what was read of it already.
+    pub fn io(&self, before: Bytes) -> Io {
+        Io { shared: self.shared.clone(), before }
+    }
+
+    /// Waits until there may be something to read.
+    pub async fn readable(&self) -> io::Result<()> {
+        self.shared.stream.readable().await
+    }
+
+    /// Reads what is there; `WouldBlock` if nothing is, 0 at the end.
+    pub fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        read(&self.shared.stream, buffer)
+    }
+
+    /// Writes all of it, waiting as long as the peer does not read.
+    pub async fn write_all(&self, mut data: &[u8]) -> io::Result<()> {
+        while !data.is_empty() {
+            match self.shared.stream.try_write(data) {
+                Ok(count) => data = &data[count..],
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.shared.stream.writable().await?
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
     }
 
     /// From now on answers that the peer does not want are dropped, and what it sent is read to its end.
@@ -100,6 +125,23 @@ impl Connection {
     }
 }
 
+/// Reads what is there; `WouldBlock` if nothing is, 0 at the end.
+///
+/// A read that does not fill the buffer has taken all there was: the stream then counts as empty without being
+/// asked again, which would cost as much as the read itself. What comes later wakes whoever waits.
+pub fn read(stream: &TcpStream, buffer: &mut [u8]) -> io::Result<usize> {
+    let mut partial = None;
+    let result = stream.try_io(Interest::READABLE, || {
+        let count = recv(stream.as_raw_fd(), buffer, MsgFlags::empty())?;
+        if count == 0 || count == buffer.len() {
+            return Ok(count);
+        }
+        partial = Some(count);
+        Err(io::ErrorKind::WouldBlock.into())
+    });
+    partial.map_or(result, Ok)
+}
+
 /// Asks the kernel to notice peers that vanished without a word, in hours: silence alone must never end
 /// a connection.
 pub fn keep_alive(stream: &TcpStream) {
@@ -110,6 +152,7 @@ pub fn keep_alive(stream: &TcpStream) {
 /// The socket as tokio and hyper want it.
 pub struct Io {
     shared: Arc<Shared>,
+    before: Bytes,
 }
 
 impl Io {
@@ -149,9 +192,15 @@ impl AsyncRead for Io {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        if !this.before.is_empty() {
+            let count = this.before.len().min(buffer.remaining());
+            buffer.put_slice(&this.before.split_to(count));
+            return Poll::Ready(Ok(()));
+        }
         loop {
-            ready!(self.shared.stream.poll_read_ready(cx))?;
-            match self.shared.stream.try_read(buffer.initialize_unfilled()) {
+            ready!(this.shared.stream.poll_read_ready(cx))?;
+            match read(&this.shared.stream, buffer.initialize_unfilled()) {
                 Ok(count) => {
                     buffer.advance(count);
                     return Poll::Ready(Ok(()));

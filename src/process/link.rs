@@ -318,8 +318,9 @@ fn discard(stream: &TcpStream) -> io::Result<()> {
     let mut buffer = [0; 4096];
     // Bounded, so that a peer that never stops answering cannot keep us from writing.
     for _ in 0..16 {
-        match stream.try_read(&mut buffer) {
+        match super::connection::read(stream, &mut buffer) {
             Ok(0) => return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "closed by the peer")),
+            Ok(count) if count < buffer.len() => break,
             Ok(_) => {}
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
             Err(error) => return Err(error),

@@ -15,7 +15,8 @@
 //!    Each role makes its own `Links`, also when several share a process.
 //!
 //! Messages are raw here, a name and bytes; `proto` knows what they mean. Absent on purpose: decoding,
-//! authentication, and any notion of what a process does. Start reading at `link.rs`.
+//! authentication, and any notion of what a process does. Start reading at `link.rs`, and at
+//! `inbound.rs` for what comes.
 //!
 //! Source: 3rdparty/libprocess/src/process.cpp and encoder.hpp, 1.11.
 
@@ -29,6 +30,7 @@ pub mod frame;
 pub mod gzip;
 pub mod help;
 pub mod host;
+mod inbound;
 pub mod link;
 pub mod profiler;
 pub mod server;

@@ -1,5 +1,6 @@
 //! Everything that comes in on a role's port: messages from other processes, and ordinary HTTP.
 //!
+//! A connection begins in `inbound.rs`, and comes here with the first request that is not plainly a message.
 //! Connections are accepted by hand because hyper must be told to serve half-closed ones: an unlinked peer
 //! sends its message and FIN at once. No timer ends a silent connection: to a peer that is the event "exited".
 //! One request of a connection is served at a time, so order is kept and what a pipelining client does not
@@ -38,8 +39,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tracing::{debug, error, warn};
 
 use super::body::{self, Bounds, Budget};
-use super::connection::{Connection, keep_alive};
-use super::gzip;
+use super::connection::Connection;
+use super::{gzip, inbound};
 use crate::base::upid::Upid;
 use crate::http::error::HttpError;
 use crate::http::route::{Rest, Routes};
@@ -67,7 +68,18 @@ pub struct Charge {
 }
 
 /// Takes a process's messages. Called in the order sent; must not wait.
-pub type Inbox = Arc<dyn Fn(IncomingMessage) + Send + Sync>;
+#[derive(Clone)]
+pub(super) struct Inbox(Arc<dyn Fn(IncomingMessage) + Send + Sync>);
+
+impl Inbox {
+    /// An inbox that panics loses its message, and nobody else anything.
+    pub(super) fn deliver(&self, message: IncomingMessage) {
+        let peer = message.peer;
+        if std::panic::catch_unwind(AssertUnwindSafe(|| (self.0)(message))).is_err() {
+            error!(%peer, "a message's inbox panicked");
+        }
+    }
+}
 
 /// The processes that live behind one port and take messages. Cheap to clone; may change while served.
 #[derive(Clone, Default)]
@@ -78,7 +90,10 @@ pub struct Processes {
 impl Processes {
     /// A process of exactly this id.
     pub fn add(&self, id: &str, inbox: impl Fn(IncomingMessage) + Send + Sync + 'static) {
-        self.inboxes.write().unwrap_or_else(PoisonError::into_inner).insert(id.to_owned(), Arc::new(inbox));
+        self.inboxes
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(id.to_owned(), Inbox(Arc::new(inbox)));
     }
 
     /// All processes `name(1)`, `name(2)`…, whatever the number, that have no inbox of their own.
@@ -143,6 +158,10 @@ pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
     // A restarted role takes its port back while old connections are still being forgotten.
     socket.set_reuseaddr(true)?;
+    // Accepted sockets have both from it. An answer is written whole; delaying its end would only slow it. The
+    // kernel is to notice peers that vanished without a word, in hours: silence alone must never end a connection.
+    socket.set_nodelay(true)?;
+    socket.set_keepalive(true)?;
     socket.bind(address)?;
     socket.listen(BACKLOG)
 }
@@ -179,7 +198,7 @@ pub async fn serve(listener: TcpListener, processes: Processes, routes: Routes, 
     }
 }
 
-struct Server {
+pub(super) struct Server {
     processes: Processes,
     routes: Routes,
     router: Router,
@@ -190,11 +209,16 @@ struct Server {
 }
 
 async fn connection(server: Arc<Server>, stream: TcpStream, peer: SocketAddr) {
-    // An answer is written whole; delaying its end would only slow it.
-    let _ = stream.set_nodelay(true);
-    keep_alive(&stream);
     let connection = Connection::new(stream, peer);
-    let io = TokioIo::new(connection.io());
+    if let Some(before) = inbound::serve(&server, &connection).await {
+        // Apart, so that a connection that only carries messages does not have the room for it.
+        Box::pin(serve_http(server, connection, before)).await;
+    }
+}
+
+async fn serve_http(server: Arc<Server>, connection: Connection, before: Bytes) {
+    let peer = connection.peer();
+    let io = TokioIo::new(connection.io(before));
     let handle = connection.clone();
     let service = service_fn(move |request| {
         let (server, connection) = (server.clone(), connection.clone());
@@ -263,24 +287,23 @@ impl Server {
         let from = sender(&head.headers);
         let large = body.len() > LARGE_MESSAGE;
         let message = IncomingMessage { receiver, name, from, peer, body, charge };
-        let deliver = move || {
-            if std::panic::catch_unwind(AssertUnwindSafe(|| inbox(message))).is_err() {
-                error!(%peer, "a message's inbox panicked");
-            }
-        };
         if large {
             // Only fails if it panicked, which is caught.
-            let _ = tokio::task::spawn_blocking(deliver).await;
+            let _ = tokio::task::spawn_blocking(move || inbox.deliver(message)).await;
         } else {
-            deliver();
+            inbox.deliver(message);
         }
         let mut response = Response::new(Body::empty());
         *response.status_mut() = StatusCode::ACCEPTED;
         Ok(response)
     }
 
+    pub(super) fn inbox(&self, receiver: &str) -> Option<Inbox> {
+        self.processes.find(receiver)
+    }
+
     /// Waits until there is room for another message.
-    async fn charge(&self, bytes: usize) -> Charge {
+    pub(super) async fn charge(&self, bytes: usize) -> Charge {
         let units = u32::try_from(bytes / CHARGE_UNIT + 1).unwrap_or(u32::MAX).min(self.waiting_units);
         // It is never closed.
         let permit = self.waiting.clone().acquire_many_owned(units).await.ok();
@@ -360,7 +383,7 @@ fn sender(headers: &HeaderMap) -> Option<Upid> {
 }
 
 /// Receiver and name of `/receiver/name`, the receiver unescaped.
-fn message_target(path: &str) -> Result<(String, String), HttpError> {
+pub(super) fn message_target(path: &str) -> Result<(String, String), HttpError> {
     let path = path
         .strip_prefix('/')
         .ok_or_else(|| HttpError::bad_request("Request URL path must start with '/'"))?;

@@ -35,18 +35,21 @@ impl Default for Page {
 pub fn tasks(cluster: &Cluster, page: &Page) -> Vec<u8> {
     let shown = |framework: &&Arc<Framework>| page.framework.as_ref().is_none_or(|id| *id == framework.id);
     let frameworks = cluster.frameworks.values().chain(&cluster.completed_frameworks).filter(shown);
-    let mut tasks: Vec<&Task> = Vec::new();
+    let first = |task: &Task| task.statuses.first().map_or(f64::NEG_INFINITY, |status| status.timestamp());
+    // With their times beside them: a comparison that looks into both tasks costs ten times as much.
+    let mut tasks: Vec<(f64, &Task)> = Vec::new();
     for framework in frameworks {
         let ended = framework.unreachable_tasks.values().chain(&framework.completed_tasks);
         let all = framework.tasks.values().chain(ended).map(|task| &**task);
-        tasks.extend(all.filter(|task| page.task.as_ref().is_none_or(|id| *id == task.id)));
+        let wanted = all.filter(|task| page.task.as_ref().is_none_or(|id| *id == task.id));
+        tasks.extend(wanted.map(|task| (first(task), task)));
     }
-    let first = |task: &&Task| task.statuses.first().map_or(f64::NEG_INFINITY, |status| status.timestamp());
     match page.order {
-        Order::Ascending => tasks.sort_by(|a, b| first(a).total_cmp(&first(b))),
-        Order::Descending => tasks.sort_by(|a, b| first(b).total_cmp(&first(a))),
+        Order::Ascending => tasks.sort_by(|(a, _), (b, _)| a.total_cmp(b)),
+        Order::Descending => tasks.sort_by(|(a, _), (b, _)| b.total_cmp(a)),
     }
-    let page: Vec<&Task> = tasks.into_iter().skip(page.offset).take(page.limit).collect();
+    let page: Vec<&Task> =
+        tasks.into_iter().skip(page.offset).take(page.limit).map(|(_, task)| task).collect();
     super::answer(64 + 512 * page.len(), |object| {
         object.array("tasks", |array| {
             page.iter().for_each(|task| array.object(|object| self::task(object, task)))
