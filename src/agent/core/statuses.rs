@@ -345,6 +345,11 @@ impl State {
             }
             warn!(%task, framework = %id, "the master knows a task that is not here");
             missing = true;
+            // Named when the agent comes to a new master, the framework is known there, or over: else what is said
+            // here would await its acknowledgement for ever.
+            if let Some(info) = &message.framework {
+                self.add_framework(info, None);
+            }
             let (reason, text) = (Reason::Reconciliation, "Reconciliation: task unknown to the agent");
             // Past `status_update`, which knows no tasks of frameworks that are not here.
             let update = self.own_status(now, &id, &task, state, reason, text, None);
