@@ -1,4 +1,5 @@
 //! `mesos registry`: shows, restores and moves what a master remembers. For masters that do not run.
+#![expect(clippy::disallowed_methods, reason = "a command: reads the dump that it is told")]
 
 use std::ffi::OsString;
 use std::io::Read as _;
