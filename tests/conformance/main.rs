@@ -7,6 +7,7 @@
 mod support;
 
 mod ctl;
+mod elections;
 mod emulated_agents;
 mod libmesos;
 mod mesos_framework;

@@ -4,14 +4,14 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
-use crate::support::{Cluster, cache_dir};
+use crate::support::{Cluster, Process, cache_dir};
 
 fn here() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/conformance/pymesos")
 }
 
 /// The Python that has pymesos; made on first use.
-fn python() -> &'static Path {
+pub fn python() -> &'static Path {
     static PYTHON: OnceLock<PathBuf> = OnceLock::new();
     PYTHON.get_or_init(|| {
         let output =
@@ -19,6 +19,13 @@ fn python() -> &'static Path {
         assert!(output.status.success(), "pymesos setup: {}", String::from_utf8_lossy(&output.stderr));
         PathBuf::from(String::from_utf8_lossy(&output.stdout).trim())
     })
+}
+
+/// One scenario, whose drivers look for this master at a place of their own. Has not ended yet.
+pub fn start(master: &str, scenario: &str, place: &str) -> Process {
+    let mut command = Command::new(python());
+    command.arg(here().join("scheduler.py")).args([master, scenario, place]);
+    Process::of(command, format!("pymesos {scenario}"))
 }
 
 fn play(scenario: &str) {

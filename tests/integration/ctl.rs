@@ -202,8 +202,8 @@ fn words_that_fit_nothing_or_several_say_so() {
         ("logging toggle", 2, &["--level"]),
         ("tasks -o xml", 2, &["xml", "table, wide, json, yaml, name"]),
         ("state --master=zk://a:2181", 2, &["expected a path behind the servers"]),
-        ("state --master=etcd://a/mesos", 2, &["etcd:// is not there yet"]),
-        ("state --master=file:///etc/master", 2, &["file:// is not there yet"]),
+        ("state --master=etcd://u:p4ss@a", 2, &["expected a path behind the servers", "u:…@a"]),
+        ("state --master=file:///no/such", 2, &["reading '/no/such'"]),
         ("state --timeout=soon", 2, &["soon"]),
     ] {
         let done = cluster.ctl(line);

@@ -197,6 +197,16 @@ impl Ensemble {
         format!("{}://{user}:{password}@{}/mesos", self.scheme, self.servers())
     }
 
+    /// `url` with this port in place of the only server's.
+    pub fn url_through(&self, port: u16) -> String {
+        format!("{}://127.0.0.1:{port}/mesos", self.scheme)
+    }
+
+    /// The port of a server.
+    pub fn port(&self, index: usize) -> u16 {
+        self.servers[index].port
+    }
+
     pub fn count(&self) -> usize {
         self.servers.len()
     }

@@ -8,6 +8,7 @@ pub mod ensembles;
 pub mod follower;
 pub mod generate;
 pub mod libprocess;
+pub mod proxy;
 pub mod raw;
 pub mod scheduler;
 

@@ -72,14 +72,28 @@ impl Driver {
         Driver::start_with(port, info, acknowledgements, None)
     }
 
+    /// One that looks for its master at a place of its own: `zk://host:port/path`.
+    pub fn start_at(place: &str, info: &proto::FrameworkInfo) -> Driver {
+        Driver::start_by(place, info, "implicit", None)
+    }
+
     pub fn start_with(
         port: u16,
         info: &proto::FrameworkInfo,
         acknowledgements: &str,
         credential: Option<&proto::Credential>,
     ) -> Driver {
+        Driver::start_by(&format!("127.0.0.1:{port}"), info, acknowledgements, credential)
+    }
+
+    fn start_by(
+        master: &str,
+        info: &proto::FrameworkInfo,
+        acknowledgements: &str,
+        credential: Option<&proto::Credential>,
+    ) -> Driver {
         let mut command = peer::program("driver");
-        command.args([format!("127.0.0.1:{port}"), hex(info), acknowledgements.to_owned()]);
+        command.args([master.to_owned(), hex(info), acknowledgements.to_owned()]);
         command.args(credential.map(hex));
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
         let mut child = command.spawn().expect("the driver starts");

@@ -2,6 +2,7 @@
 //! our master; and the same scenarios against the real one, so that it is known that they can be passed.
 
 mod driver;
+mod elections;
 mod schedulers;
 mod tasks;
 

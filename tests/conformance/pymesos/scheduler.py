@@ -1,6 +1,6 @@
 """Scenarios played by an unmodified pymesos against a running cluster.
 
-usage: scheduler.py MASTER SCENARIO     (MASTER is host:port)
+usage: scheduler.py MASTER SCENARIO [PLACE]     (MASTER is host:port; drivers look for it at PLACE, as zk://host:port/path)
 
 Each scenario is a function below; it raises, and the exit status is 1, if the cluster does not behave.
 """
@@ -115,7 +115,8 @@ class Framework:
         self.scheduler = scheduler
         framework = {"user": "root", "name": "pymesos", "failover_timeout": 60}
         framework.update(info)
-        self.driver = MesosSchedulerDriver(scheduler, framework, master, failover=False)
+        place = sys.argv[3] if len(sys.argv) > 3 else master
+        self.driver = MesosSchedulerDriver(scheduler, framework, place, failover=False)
 
     def __enter__(self):
         self.driver.start()
@@ -310,7 +311,25 @@ def refusals(master):
         assert scheduler.last("stale")["reason"] == "REASON_INVALID_OFFERS", scheduler.last("stale")
 
 
-SCENARIOS = [finish, fail, kill, reconcile, executor, failover, takeover, teardown, refusals]
+def moves(master):
+    """Follows the leader: the one that it knows is killed once this says that it is ready."""
+    scheduler = Recorder([task("before", "sleep 1000")])
+    with Framework(master, scheduler) as framework:
+        until("TASK_RUNNING", lambda: "TASK_RUNNING" in scheduler.states("before"))
+        first, id = scheduler.registrations[0][2], framework.id
+        print("ready", file=sys.stderr)
+        sys.stderr.flush()
+        until("another registration", lambda: len(scheduler.registrations) > 1)
+        assert framework.id == id, "another framework"
+        assert scheduler.registrations[-1][2]["port"] != first["port"], scheduler.registrations
+        with scheduler.lock:
+            scheduler.pending = [task("after", "true")]
+        framework.driver.reviveOffers()
+        until("TASK_FINISHED", lambda: "TASK_FINISHED" in scheduler.states("after"))
+        assert not [s for s in scheduler.states("before") if s in TERMINAL], scheduler.states("before")
+
+
+SCENARIOS = [finish, fail, kill, reconcile, executor, failover, takeover, teardown, refusals, moves]
 
 
 def main():

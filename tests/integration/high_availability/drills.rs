@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::{Masters, beside, ends, offers, signal, timed};
+use crate::support::proxy::Proxy;
 use crate::support::raw::{self, exchange};
 use crate::support::scheduler::{Scheduler, framework, with};
 use crate::support::wait_for;
@@ -93,5 +94,34 @@ fn a_master_that_comes_back_stands_behind_the_others() {
         assert_eq!(masters.leader_but(&[first]), second);
         let leader = masters.process(second);
         assert!(leader.running());
+    });
+}
+
+#[test]
+fn a_leader_cut_off_from_the_ensemble_ends_before_another_leads() {
+    beside("cut off", 1, |ensemble| {
+        let proxy = Proxy::to(ensemble.port(0));
+        let mut masters = Masters::start(&ensemble, 0, &[]);
+        let direct = std::mem::replace(&mut masters.url, ensemble.url_through(proxy.port));
+        masters.add(&[]);
+        masters.url = direct;
+        let first = masters.leader();
+        masters.add(&[]);
+        let _agent = masters.agent();
+        masters.wait_for_agent(first);
+        let mut scheduler = Scheduler::subscribe(masters.port(first), lasting("cut off"));
+        scheduler.next("OFFERS");
+        proxy.cut();
+        // The agent and the framework still reach it; `leading` sees to it that never two lead.
+        let (_, time) = timed("its end", || {
+            masters.leading(&[]);
+            (!masters.process(first).running()).then_some(())
+        });
+        assert!(time < Duration::from_secs(4), "{time:?}");
+        assert_eq!(ends(masters.process(first)), Some(1));
+        let second = masters.leader_but(&[first]);
+        masters.wait_for_agent(second);
+        proxy.mend();
+        assert_eq!(masters.leader_but(&[first]), second);
     });
 }
