@@ -16,7 +16,8 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("resources", VALUES),
     // Shared cores.
     ("alloc", VALUES),
-    ("registry", VALUES),
+    // Its stores alone look at who leads.
+    ("registry", &["base", "proto", "resources", "coordination"]),
     // Shared shells.
     ("process", SHELLS),
     ("http", SHELLS),
@@ -103,6 +104,7 @@ const IMPURE: &[&str] = &[
     "std::net::Tcp",
     "std::time::Instant",
     "std::time::SystemTime",
+    "crate::coordination",
     "crate::process",
     "crate::files",
     "crate::logging",

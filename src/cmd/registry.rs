@@ -1,9 +1,10 @@
 //! `mesos registry`: shows, restores and moves what a master remembers. For masters that do not run.
 #![expect(clippy::disallowed_methods, reason = "a command: reads the dump that it is told")]
 
+#![expect(clippy::disallowed_methods, reason = "a command: it reads the file that it is given")]
+
 use std::ffi::OsString;
 use std::io::Read as _;
-use std::path::Path;
 use std::process::ExitCode;
 
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
@@ -12,7 +13,7 @@ use crate::ctl::USAGE;
 use crate::flags::help;
 use crate::proto::internal::Registry as Message;
 use crate::proto::{Spelling, json};
-use crate::registry::store::{self, Local, Store};
+use crate::registry::store::{self, Store};
 use crate::registry::{Change, Key, Registry, message, record};
 
 /// The largest dump that is read: a hundred times that of 50,000 agents.
@@ -20,7 +21,8 @@ const LARGEST: u64 = 4 << 30;
 
 /// Shows, restores and moves what a master remembers.
 ///
-/// STORE is the --work_dir of a master that keeps its registry there. Stop its masters first.
+/// STORE is the --work_dir of a master that keeps its registry there, or the zk:// or etcd:// URL (or file:// of a
+/// file with one) that masters have as --zk. Stop the masters first.
 #[derive(Debug, Parser)]
 #[command(name = "registry", disable_version_flag = true)]
 struct Cli {
@@ -56,7 +58,11 @@ enum What {
 #[derive(Debug, thiserror::Error)]
 enum Refusal {
     #[error(transparent)]
+    Open(#[from] store::OpenError),
+    #[error(transparent)]
     Store(#[from] store::Error),
+    #[error("starting threads")]
+    Runtime(#[source] std::io::Error),
     #[error(transparent)]
     Unreadable(#[from] record::Unreadable),
     #[error("reading {path}")]
@@ -99,9 +105,13 @@ pub fn run(program: &str, args: Vec<OsString>) -> ExitCode {
 }
 
 fn perform(what: What) -> Result<String, Refusal> {
+    // For what talks to an ensemble, beside this thread, which waits for it.
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+    let runtime = runtime.map_err(Refusal::Runtime)?;
+    let open = |name: &str| store::open(name, runtime.handle());
     match what {
         What::Dump { store } => {
-            let registry = Registry::from_records(open(&store).peek()?)?;
+            let registry = Registry::from_records(open(&store)?.peek()?)?;
             let text = json::to_json(&registry.to_message(), Spelling::V0);
             let shown = serde_json::from_slice::<serde_json::Value>(&text)
                 .and_then(|value| serde_json::to_string_pretty(&value))
@@ -112,17 +122,13 @@ fn perform(what: What) -> Result<String, Refusal> {
             let text = read(&file)?;
             let wrong = |error: json::JsonError| Refusal::NotJson { path: file, why: error.to_string() };
             let message: Message = json::from_json(&text, Spelling::V0).map_err(wrong)?;
-            fill(&mut *open(&store), &Registry::from_message(message)?)
+            fill(&mut *open(&store)?, &Registry::from_message(message)?)
         }
         What::Migrate { from, to } => {
-            let registry = Registry::from_records(open(&from).peek()?)?;
-            fill(&mut *open(&to), &registry)
+            let registry = Registry::from_records(open(&from)?.peek()?)?;
+            fill(&mut *open(&to)?, &registry)
         }
     }
-}
-
-fn open(store: &str) -> Box<dyn Store> {
-    Box::new(Local::new(Path::new(store)))
 }
 
 fn read(file: &str) -> Result<Vec<u8>, Refusal> {

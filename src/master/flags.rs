@@ -83,6 +83,8 @@ pub enum RegistryPlace {
     InMemory,
     /// In a database below this folder.
     Local(PathBuf),
+    /// Beside the election, at the URL of `--zk`.
+    Ensemble,
 }
 
 /// How the allocator orders roles, or frameworks of a role.
@@ -106,14 +108,15 @@ impl Flags {
         if let Some(role) = weights.keys().find(unknown) {
             return Err(Error::invalid("weights", format!("role '{role}' is not among those of 'roles'")));
         }
-        let registry = registry(&mut values)?;
+        let zk = ensemble(&values)?;
+        let registry = registry(&mut values, zk.as_ref())?;
         let limit = values.text("recovery_agent_removal_limit").unwrap_or_default();
         let interval = values.text("agent_removal_rate_limit").map(|text| rows::removal_interval(&text));
         Ok(Flags {
             address: Address::from_values(&values)?,
             logging: Logging::from_values(&values),
             cluster: values.text("cluster"),
-            zk: ensemble(&values)?,
+            zk,
             zk_session_timeout: values.duration("zk_session_timeout"),
             allocation_interval: values.duration("allocation_interval"),
             role_sorter: sorter(&values, "role_sorter"),
@@ -174,18 +177,29 @@ impl Flags {
 }
 
 /// What existing installations pass for a replicated log is said to have another meaning, once.
-fn registry(values: &mut Values) -> Result<RegistryPlace, Error> {
+fn registry(values: &mut Values, zk: Option<&Url>) -> Result<RegistryPlace, Error> {
     let chosen = values.text("registry").filter(|chosen| chosen != "replicated_log");
     let work_dir = values.text("work_dir").map(PathBuf::from);
-    let place = match (chosen.as_deref(), work_dir) {
-        (Some("in_memory"), _) | (None, None) => RegistryPlace::InMemory,
-        (_, Some(work_dir)) => RegistryPlace::Local(work_dir),
-        (_, None) => {
-            return Err(Error::Contradiction(
-                "--registry=local needs --work_dir, where to keep it".to_owned(),
-            ));
-        }
+    let needs = |registry: &str, what: &str| {
+        Error::Contradiction(format!("--registry={registry} needs {what}, where to keep it"))
     };
+    let place = match (chosen.as_deref(), work_dir, zk) {
+        (Some("in_memory"), ..) | (None, None, None) => RegistryPlace::InMemory,
+        (Some("zookeeper"), _, Some(Url::ZooKeeper(_))) => RegistryPlace::Ensemble,
+        (Some("zookeeper"), ..) => return Err(needs("zookeeper", "--zk=zk://host:port,…/path")),
+        (Some("etcd"), _, Some(Url::Etcd(..))) => RegistryPlace::Ensemble,
+        (Some("etcd"), ..) => return Err(needs("etcd", "--zk=etcd://host:port,…/path")),
+        (None, _, Some(_)) => RegistryPlace::Ensemble,
+        (_, Some(work_dir), _) => RegistryPlace::Local(work_dir),
+        (_, None, _) => return Err(needs("local", "--work_dir")),
+    };
+    if zk.is_some() && place != RegistryPlace::Ensemble {
+        values.warn(
+            "with this --registry each master remembers on its own: one that is elected after another knows \
+             nothing of the agents that the other had"
+                .to_owned(),
+        );
+    }
     let of_log = [
         ("registry=replicated_log", chosen.is_none() && values.text("registry").is_some()),
         ("quorum", values.is_set("quorum")),
@@ -199,12 +213,15 @@ fn registry(values: &mut Values) -> Result<RegistryPlace, Error> {
                 "in memory (there is no --work_dir), and end with this master".to_owned()
             }
             RegistryPlace::Local(work_dir) => format!("in a database in {}", work_dir.display()),
+            RegistryPlace::Ensemble => "where masters elect their leader, at --zk".to_owned(),
         };
         values.warn(format!("{}: there is no replicated log here; facts are kept {used}", of_log.join(" ")));
     }
-    let name = match place {
-        RegistryPlace::InMemory => "in_memory",
-        RegistryPlace::Local(_) => "local",
+    let name = match (&place, zk) {
+        (RegistryPlace::InMemory, _) => "in_memory",
+        (RegistryPlace::Local(_), _) => "local",
+        (RegistryPlace::Ensemble, Some(Url::Etcd(..))) => "etcd",
+        (RegistryPlace::Ensemble, _) => "zookeeper",
     };
     if let Some((row, _)) = table().find("registry") {
         values.settle(row, Value::Text(name.to_owned()));

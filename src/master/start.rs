@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tracing::{debug, info, warn};
 
@@ -22,6 +23,7 @@ use super::{allocator, events, metrics};
 use crate::base::build;
 use crate::base::upid::Upid;
 use crate::coordination::lease::Lease;
+use crate::coordination::url::Url;
 use crate::coordination::{Term, Withdrawal, stand};
 use crate::files::{self, Files};
 use crate::flags;
@@ -37,7 +39,7 @@ use crate::proto::domain_info::FaultDomain;
 use crate::proto::domain_info::fault_domain::{RegionInfo, ZoneInfo};
 use crate::proto::master_info::{Capability, capability};
 use crate::proto::{Address, DomainInfo, MasterInfo, Message};
-use crate::registry::store::{Local, Memory, Store};
+use crate::registry::store::{Elected, Etcd, Local, Memory, Store, ZooKeeper};
 
 /// How often `--whitelist` is read. Source: `WHITELIST_WATCH_INTERVAL`, 1.11.
 const WHITELIST_INTERVAL: Duration = Duration::from_secs(5);
@@ -115,12 +117,13 @@ pub async fn start(flags: Flags, log: &Log) -> Result<Running, StartError> {
         core.tell(Event::Whitelist(Some(hosts.clone())));
     }
     let (shell_calls, shell_flags, shell_info) = (calls.clone(), flags.clone(), info.clone());
-    let lead = move |lease: Lease, _term: Option<Term>| {
+    let runtime = Handle::current();
+    let lead = move |lease: Lease, term: Option<Term>| {
         let shell = Shell {
             clock,
             links,
             calls: shell_calls,
-            store: store(&shell_flags),
+            store: store(&shell_flags, term, runtime)?,
             patience: shell_flags.registry_patience,
             measures,
             info: shell_info,
@@ -181,12 +184,29 @@ pub async fn start(flags: Flags, log: &Log) -> Result<Running, StartError> {
     Ok(Running { address: advertised.address, ended, listening, withdrawal })
 }
 
-/// Where this master's registry is.
-fn store(flags: &Flags) -> Box<dyn Store> {
-    match &flags.registry {
-        RegistryPlace::InMemory => Box::new(Memory),
-        RegistryPlace::Local(work_dir) => Box::new(Local::new(work_dir)),
-    }
+/// Where this master's registry is. One in an ensemble is reached in the session that this master leads by.
+fn store(flags: &Flags, term: Option<Term>, runtime: Handle) -> io::Result<Box<dyn Store>> {
+    Ok(match (&flags.registry, &flags.zk, term) {
+        (RegistryPlace::InMemory, ..) => Box::new(Memory),
+        (RegistryPlace::Local(work_dir), ..) => Box::new(Local::new(work_dir)),
+        (RegistryPlace::Ensemble, Some(Url::ZooKeeper(place)), Some(Term::ZooKeeper { client, .. })) => {
+            Box::new(ZooKeeper::new(runtime, client, place.clone()))
+        }
+        (
+            RegistryPlace::Ensemble,
+            Some(Url::Etcd(place, _)),
+            Some(Term::Etcd { client, key, create_revision }),
+        ) => {
+            let elected = Elected { key, create_revision };
+            Box::new(Etcd::new(runtime, *client, place.clone(), Some(elected)))
+        }
+        // Flags give `Ensemble` only with a URL of one, whose term is of its kind.
+        (RegistryPlace::Ensemble, ..) => {
+            return Err(io::Error::other(
+                "the registry is in an ensemble that this master was not elected by",
+            ));
+        }
+    })
 }
 
 /// What schedulers and agents are told of this master. Source: the constructor of `Master`, master.cpp 1.11.

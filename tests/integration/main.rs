@@ -22,6 +22,7 @@ mod metrics;
 mod operators;
 mod profiler;
 mod registry;
+mod registry_ensembles;
 mod rest;
 mod v0_executors;
 mod wire;

@@ -120,11 +120,14 @@ fn what_a_replicated_log_was_configured_with_is_taken() {
         &flag,
     ]);
     wait_for("the master", || get(port, "/health").ok());
-    let log = master.log();
+    wait_for("the database", || work.path().join("registry.redb").exists().then_some(()));
+    let log = wait_for("the log", || {
+        let log = master.log();
+        log.iter().any(|line| line.contains("recovered the registry")).then_some(log)
+    });
     let lines: Vec<_> = log.iter().filter(|line| line.contains("replicated")).collect();
     assert_eq!(lines.len(), 1, "{log:#?}");
     assert!(lines[0].contains("--registry=replicated_log --quorum: there is no replicated log here"));
-    wait_for("the database", || work.path().join("registry.redb").exists().then_some(()));
 }
 
 fn tool(args: &[&str]) -> crate::support::Finished {

@@ -166,11 +166,12 @@ pub const MASTER: &[Flag] = &[
     Flag::unset(
         "registry",
         Kind::Text,
-        "Where the facts of the cluster are remembered: local (a database below --work_dir)\n\
-         or in_memory (as long as this process lives). Not set: local if there is a\n\
-         --work_dir, else in_memory. replicated_log is taken for not set.",
+        "Where the facts of the cluster are remembered: zookeeper or etcd (beside the\n\
+         election of --zk), local (a database below --work_dir) or in_memory (as long as\n\
+         this process lives). Not set: the first of these that there is a flag for.\n\
+         replicated_log is taken for not set.",
     )
-    .check(|value| common::one_of(value, &["local", "in_memory", "replicated_log"])),
+    .check(|value| common::one_of(value, &["zookeeper", "etcd", "local", "in_memory", "replicated_log"])),
     Flag::with(
         "registry_gc_interval",
         Kind::Duration,

@@ -1,25 +1,32 @@
-//! Where a registry's records are kept: in memory, in a file of this machine.
+//! Where a registry's records are kept: in memory, in a file of this machine, in ZooKeeper or etcd.
 //!
 //! A store knows keys and bytes, and nothing of agents. It waits, so it has a thread (`writer`), where one thing
 //! is done after the other. Start reading at [`Store`].
 
 #![expect(clippy::disallowed_methods, reason = "a shell: threads, clocks and disks")]
 
+mod chunks;
 mod error;
+mod etcd;
 mod local;
 #[cfg(test)]
 mod local_tests;
 mod memory;
+mod open;
 mod writer;
+mod zookeeper;
 
 use bytes::Bytes;
 
 use super::Change;
 
 pub use error::Error;
+pub use etcd::{Elected, Etcd};
 pub use local::Local;
 pub use memory::Memory;
+pub use open::{OpenError, open};
 pub use writer::{Patience, Writer};
+pub use zookeeper::ZooKeeper;
 
 /// A record: its key, as `agents/<id>`, and its bytes.
 pub type Record = (String, Bytes);
