@@ -1,8 +1,6 @@
 //! `mesos registry`: shows, restores and moves what a master remembers. For masters that do not run.
 #![expect(clippy::disallowed_methods, reason = "a command: reads the dump that it is told")]
 
-#![expect(clippy::disallowed_methods, reason = "a command: it reads the file that it is given")]
-
 use std::ffi::OsString;
 use std::io::Read as _;
 use std::process::ExitCode;
