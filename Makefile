@@ -47,8 +47,8 @@ sim: ## whole clusters in one thread from a seed: SEEDS=1000 FIRST=0, MINUTES=60
 conformance: deps ## real clients, unmodified, against our binary
 	$(CARGO) test --test conformance
 
-bench: deps ## figures beside the real Apache Mesos 1.11.0: AGENTS=10000 EACH=5 MANY=50000 READS=10 FOLLOWERS=2000 ONLY=ours
-	$(CARGO) bench --bench cluster
+bench: deps ## figures beside the real Apache Mesos 1.11.0: AGENTS=10000 EACH=5 MANY=50000 READS=10 FOLLOWERS=2000 ONLY=ours DRILLS=20
+	$(CARGO) bench --bench cluster --bench failover
 
 install: build ## mesos and its names (mesos-master, …), man pages and shell completions into PREFIX=/usr/local
 	install -D "$${CARGO_TARGET_DIR:-target}/release/mesos" "$(DESTDIR)$(PREFIX)/bin/mesos"

@@ -19,6 +19,15 @@ const ZOOKEEPER_PACKAGES: &[&str] = &[
     "liblog4j1.2-java",
 ];
 
+/// An authority, and a certificate of it for 127.0.0.1, server and client alike.
+const CERTIFICATES: &str = r#"
+new() { openssl req -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes "$@"; }
+new -x509 -days 30 -subj /CN=ca -keyout ca.key -out ca.pem
+new -subj /CN=etcd -keyout key.pem -out cert.csr
+printf 'subjectAltName=IP:127.0.0.1\nextendedKeyUsage=serverAuth,clientAuth\nbasicConstraints=CA:FALSE\n' >extensions
+openssl x509 -req -in cert.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 30 -extfile extensions -out cert.pem
+"#;
+
 const ETCD_PACKAGES: &[&str] = &["etcd-server", "etcd-client"];
 
 /// The jars that a server without its web server needs.
@@ -79,7 +88,7 @@ pub struct Ensemble {
     servers: Vec<Server>,
     scheme: &'static str,
     /// Holds configurations and data.
-    _dir: tempfile::TempDir,
+    dir: tempfile::TempDir,
 }
 
 struct Server {
@@ -124,7 +133,7 @@ impl Ensemble {
             };
             Server { port: *port, process: Some(start()), start: Box::new(start) }
         });
-        let ensemble = Ensemble { servers: servers.collect(), scheme: "zk", _dir: dir };
+        let ensemble = Ensemble { servers: servers.collect(), scheme: "zk", dir };
         ensemble.wait();
         Some(ensemble)
     }
@@ -162,9 +171,38 @@ impl Ensemble {
             };
             Server { port, process: Some(start()), start: Box::new(start) }
         });
-        let ensemble = Ensemble { servers: servers.collect(), scheme: "etcd", _dir: dir };
+        let ensemble = Ensemble { servers: servers.collect(), scheme: "etcd", dir };
         ensemble.wait();
         Some(ensemble)
+    }
+
+    /// One member of etcd that talks TLS and wants a certificate of its clients. `url` names all the files.
+    pub fn etcd_with_tls(test: &str) -> Option<Ensemble> {
+        let has_openssl =
+            Command::new("openssl").arg("version").output().is_ok_and(|output| output.status.success());
+        said(test, "etcd with openssl", etcd_root().is_some() && has_openssl).then_some(())?;
+        let dir = tempfile::tempdir().expect("a folder");
+        let made = Command::new("bash").args(["-ec", CERTIFICATES]).current_dir(dir.path()).output();
+        let made = made.expect("bash runs");
+        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        let program = etcd_root()?.join("usr/bin/etcd");
+        let (port, peer, home) = (free_port(), free_port(), dir.path().to_owned());
+        let start = move || {
+            let mut command = Command::new(&program);
+            command
+                .current_dir(&home)
+                .args(["--listen-client-urls", &format!("https://127.0.0.1:{port}")])
+                .args(["--advertise-client-urls", &format!("https://127.0.0.1:{port}")])
+                .args(["--listen-peer-urls", &format!("http://127.0.0.1:{peer}")])
+                .args(["--initial-advertise-peer-urls", &format!("http://127.0.0.1:{peer}")])
+                .args(["--initial-cluster", &format!("default=http://127.0.0.1:{peer}")])
+                .args(["--data-dir", "data", "--trusted-ca-file", "ca.pem", "--client-cert-auth"])
+                .args(["--cert-file", "cert.pem", "--key-file", "key.pem", "--log-level", "warn"]);
+            Process::of(command, "etcd".to_owned())
+        };
+        let server = Server { port, process: Some(start()), start: Box::new(start) };
+        wait_for("etcd", || TcpStream::connect(("127.0.0.1", port)).ok());
+        Some(Ensemble { servers: vec![server], scheme: "etcds", dir })
     }
 
     /// Until every server that runs answers, with a quorum behind it.
@@ -189,7 +227,12 @@ impl Ensemble {
     }
 
     pub fn url(&self) -> String {
-        format!("{}://{}/mesos", self.scheme, self.servers())
+        let url = format!("{}://{}/mesos", self.scheme, self.servers());
+        if self.scheme != "etcds" {
+            return url;
+        }
+        let file = |name: &str| self.dir.path().join(name).display().to_string();
+        format!("{url}?ca={}&cert={}&key={}", file("ca.pem"), file("cert.pem"), file("key.pem"))
     }
 
     /// `url` with credentials in it.

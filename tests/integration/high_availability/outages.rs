@@ -141,3 +141,25 @@ fn ctl_says_in_time_that_an_ensemble_is_dead() {
     // A session's length is no part of what a leader is asked.
     assert!(!SESSION.is_empty());
 }
+
+#[test]
+fn etcd_may_talk_tls() {
+    let Some(etcd) = Ensemble::etcd_with_tls("TLS") else { return };
+    let masters = Masters::start(&etcd, 1, &[]);
+    let port = masters.port(masters.leader());
+    let shown = get(port, "/flags").expect("flags");
+    assert!(shown.contains("etcds://"), "{shown}");
+    let done = crate::support::mesos(&["ctl", &format!("--master={}", etcd.url()), "state"]);
+    assert_eq!(done.status, Some(0), "{done:?}");
+    // Who does not know the authority, or shows no certificate, is not let in.
+    for part in ["", "ca"] {
+        let all = etcd.url();
+        let (place, options) = all.split_once('?').expect("options");
+        let kept: Vec<&str> =
+            options.split('&').filter(|option| option.split('=').next() == Some(part)).collect();
+        let done = crate::support::mesos(&["ctl", &format!("--master={place}?{}", kept.join("&")), "state"]);
+        assert_eq!(done.status, Some(3), "{done:?}");
+    }
+    let done = crate::support::mesos(&["ctl", "--master=etcds://127.0.0.1:1/mesos?ca=/no/such", "state"]);
+    assert!(done.err.contains("reading /no/such"), "{done:?}");
+}
