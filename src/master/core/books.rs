@@ -16,6 +16,7 @@ use crate::alloc;
 use crate::base::time::Time;
 use crate::base::upid::Upid;
 use crate::master::flags::Flags;
+use crate::proto::internal::ReregisterSlaveMessage;
 use crate::proto::{AgentId, ExecutorId, ExecutorInfo, FrameworkId, MasterInfo, OfferId, TaskId, Uuid};
 use crate::registry::Registry;
 use crate::resources::Resources;
@@ -33,6 +34,8 @@ pub struct State {
     pub(super) registering: BTreeSet<Upid>,
     /// Agents of which the registry is being changed: one change at a time for each.
     pub(super) changing: BTreeMap<AgentId, Changing>,
+    /// What agents whose return is being stored have said since, the latest of it.
+    pub(super) returning: BTreeMap<AgentId, (Upid, Box<ReregisterSlaveMessage>)>,
     pub(super) authentications: Sessions,
     pub(super) followers: Followers,
     pub(super) watches: BTreeMap<AgentId, Watch>,
@@ -127,6 +130,7 @@ impl State {
             receiver: MASTER.into(),
             registering: BTreeSet::new(),
             changing: BTreeMap::new(),
+            returning: BTreeMap::new(),
             authentications: Sessions::default(),
             followers: Followers::default(),
             watches: BTreeMap::new(),

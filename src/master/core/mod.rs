@@ -17,6 +17,7 @@ mod reconcile;
 mod removal;
 mod removal_rate;
 mod reregister;
+mod returning;
 mod schedulers;
 pub mod state;
 mod tasks;
@@ -305,9 +306,11 @@ fn stored(state: &mut State, then: Then, done: registry::Outcome, now: Time, out
             state.admitted(from, info, *registration, done, now, out);
         }
         Then::Readmitted { from, info, registration } => {
-            state.readmitted(from, info, *registration, now, out);
+            state.returned(false, (from, info), *registration, now, out);
         }
-        Then::Updated { from, info, registration } => state.updated(from, info, *registration, now, out),
+        Then::Updated { from, info, registration } => {
+            state.returned(true, (from, info), *registration, now, out);
+        }
         Then::Unreachable { agent, at, why } => state.unreachable(&agent, at, &why, now, out),
         Then::Removed { agent, why } => state.removed(&agent, &why, now, out),
         Then::Gone { agent, at, reply } => state.gone(&agent, at, reply, now, out),

@@ -28,7 +28,8 @@ use super::{Effect, Effects, Then};
 use crate::master::validate;
 
 impl State {
-    /// An agent with an id is here, again. Dropped while another change of it is being stored: it asks again.
+    /// An agent with an id is here, again. Dropped while another change of it is being stored: it asks again. Kept
+    /// while its return itself is: when that is durable, the agent may run something else than when it first asked.
     ///
     /// Source: `Master::reregisterSlave` and `_reregisterSlave`, 1.11.
     pub(super) fn reregister(
@@ -43,7 +44,10 @@ impl State {
             return self.drop_message(&from, "re-registration", "the agent has no id");
         };
         if let Some(changing) = self.changing.get(&id) {
-            tracing::info!(agent = %id, ?changing, "re-registration ignored, a change of the agent is stored");
+            tracing::info!(agent = %id, ?changing, "re-registration put off, a change of the agent is stored");
+            if *changing == Changing::Reregistering {
+                self.returning.insert(id, (from, Box::new(message)));
+            }
             return;
         }
         if self.cluster.gone.contains_key(&id) {
