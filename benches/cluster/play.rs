@@ -74,7 +74,7 @@ pub async fn play(start: Start<'_>, size: Size) -> Figures {
 /// Agents register with a master that nobody follows, and with one that many do; each time another master, in
 /// turns, since no two runs are alike.
 pub async fn followed(start: Start<'_>, size: Size) -> Figures {
-    const ROUNDS: usize = 7;
+    const ROUNDS: usize = 5;
     let mut run = Run::new(start);
     let stuck = size.followers / 20;
     let (mut alone, mut followed) = (Vec::new(), Vec::new());
@@ -152,6 +152,7 @@ impl Run<'_> {
     /// A new master at the same address, which knows nothing.
     fn again(&mut self) {
         self.master.kill();
+        self.dir = tempfile::tempdir().expect("a folder");
         self.master = begin(self.start, self.address.port(), self.dir.path());
     }
 
