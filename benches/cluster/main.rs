@@ -45,6 +45,8 @@ fn ours(port: u16, dir: &Path) -> Process {
         format!("--port={port}"),
         "--max_operator_event_stream_subscribers=10000".to_owned(),
         format!("--work_dir={}", dir.display()),
+        // As the real one's is set.
+        "--registry=in_memory".to_owned(),
     ])
 }
 
