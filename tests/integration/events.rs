@@ -202,6 +202,17 @@ fn hundreds_follow_and_those_that_are_stuck_hold_up_nobody() {
     steady.teardown();
 }
 
+/// What happens is not noted while nobody follows; who comes then is told from there, in a cluster that looks the same.
+#[test]
+fn one_follows_after_the_last_has_gone() {
+    let cluster = Cluster::start(0);
+    for _ in 0..5 {
+        let answer = raw::exchange(cluster.port, &subscription(JSON)).answer();
+        assert!(answer.text().contains("HEARTBEAT"), "{}", answer.text());
+        wait_for("nobody to follow", || (followers(&cluster) == 0.0).then_some(()));
+    }
+}
+
 #[test]
 fn the_oldest_subscriber_makes_room() {
     let cluster = Cluster::start_with(0, &["--max_operator_event_stream_subscribers=2"], &[]);

@@ -166,6 +166,9 @@ impl Site {
         } else {
             reads.hits.increment();
         }
+        // What happened since was not to be seen, and who follows from here must not ask for it: the log of events
+        // may begin anew meanwhile.
+        last.published = published;
         last.taken = taken;
         Ok(last.answer())
     }
