@@ -16,6 +16,7 @@ use tokio::sync::mpsc;
 use tracing::{error, info};
 
 use super::core::{Event, Signal, Start};
+use super::probes::Place;
 use crate::base::end::End;
 use crate::posix::start::{self, Tie};
 use crate::posix::tree;
@@ -44,6 +45,8 @@ pub struct Processes {
     settings: Settings,
     /// Their first process, which leads a session; while a task fetches, its fetcher.
     pids: HashMap<TaskId, i32>,
+    /// Of those that have a sandbox of their own.
+    places: HashMap<TaskId, Place>,
     reports: mpsc::UnboundedSender<Report>,
 }
 
@@ -63,7 +66,7 @@ enum StartError {
 
 impl Processes {
     pub fn new(settings: Settings, reports: mpsc::UnboundedSender<Report>) -> Processes {
-        Processes { settings, pids: HashMap::new(), reports }
+        Processes { settings, pids: HashMap::new(), places: HashMap::new(), reports }
     }
 
     /// `Started` or `NotStarted`; later, if the task fetches first.
@@ -104,6 +107,8 @@ impl Processes {
         if let Some(sandbox) = sandbox {
             let [stdout, stderr] = outputs(sandbox).map_err(failed)?;
             command.env("MESOS_SANDBOX", sandbox).current_dir(sandbox).stdout(stdout).stderr(stderr);
+            let place = Place { sandbox: sandbox.to_owned(), identity: identity.clone() };
+            self.places.insert(start.task.clone(), place);
         }
         start::detach(&mut command, identity, Tie::DiesWithParent);
         let mut child = Command::from(command).spawn().map_err(failed)?;
@@ -155,6 +160,7 @@ impl Processes {
     pub fn ended(&mut self, report: Report) -> Event {
         match report {
             Report::Ended { task, end } => {
+                self.places.remove(&task);
                 if let Some(pid) = self.pids.remove(&task) {
                     // What it left behind in its session.
                     let _ = tree::signal(pid, PosixSignal::SIGKILL);
@@ -174,6 +180,11 @@ impl Processes {
                 started.unwrap_or_else(not_started)
             }
         }
+    }
+
+    /// Where the checks of a task run; `None`: where the executor does.
+    pub fn place(&self, task: &TaskId) -> Option<Place> {
+        self.places.get(task).cloned()
     }
 
     pub fn signal(&self, task: &TaskId, signal: Signal) {

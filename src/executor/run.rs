@@ -11,6 +11,7 @@ use tracing::{error, info, warn};
 use super::core::{Core, Effect, Effects, Event, Level, command, default};
 use super::environment::{self, Environment};
 use super::link::{self, Agent, Calls, Numbered};
+use super::probes::Probes;
 use super::processes::{Processes, Report, Settings};
 use crate::process::clock::Clock;
 
@@ -51,7 +52,10 @@ pub fn run(kind: Kind, variables: BTreeMap<String, String>, program: PathBuf) ->
             return ExitCode::FAILURE;
         }
     };
-    runtime.block_on(live(core.as_mut(), environment, program))
+    let status = runtime.block_on(live(core.as_mut(), environment, program));
+    // A look at a task may still be waiting for an answer.
+    runtime.shutdown_background();
+    status
 }
 
 /// What the loop waits for.
@@ -65,6 +69,7 @@ struct Loop {
     agent: Agent,
     clock: Clock,
     processes: Processes,
+    probes: Probes,
     /// Number of the last connection; what earlier ones say is stale.
     connection: u64,
     calls: Option<Calls>,
@@ -85,6 +90,7 @@ async fn live(core: &mut dyn Core, environment: Environment, program: PathBuf) -
         agent,
         clock: Clock::new(),
         processes: Processes::new(settings, from_processes),
+        probes: Probes::new(from_timers.clone()),
         connection: 0,
         calls: None,
         from_agent,
@@ -138,6 +144,11 @@ impl Loop {
             }
             Effect::Start(start) => self.next.extend(self.processes.start(*start)),
             Effect::Signal { task, signal } => self.processes.signal(&task, signal),
+            Effect::Probe(probe) => {
+                let place = self.processes.place(&probe.attempt.task);
+                self.probes.start(*probe, place);
+            }
+            Effect::StopProbes(task) => self.probes.stop(&task),
             Effect::Wake { at, timer } => {
                 let (wait, timers) = (at.since(self.clock.now()), self.from_timers.clone());
                 tokio::spawn(async move {

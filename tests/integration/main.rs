@@ -7,6 +7,7 @@
 mod support;
 
 mod bad_input;
+mod checks;
 mod containers;
 mod ctl;
 mod endpoints;

@@ -6,10 +6,11 @@
 
 use std::time::Duration;
 
+use super::checks::{Attempt, Checks, Finding};
 use super::session::{Outcome, Report, Session, is_terminal};
 use super::{
     ACKNOWLEDGEMENT_PATIENCE, Config, Core, Effect, Effects, Event, Level, SHUTDOWN_PATIENCE, Signal, Start,
-    Timer, command_of, kill_grace, not_here_yet, shown, task_environment,
+    Timer, command_of, kill_grace, shown, task_environment,
 };
 use crate::base::end::End;
 use crate::base::time::Time;
@@ -41,6 +42,9 @@ struct Task {
     kill: Option<Kill>,
     /// Killed for its `max_completion_time`.
     too_long: bool,
+    checks: Checks,
+    /// Killed for its health.
+    unhealthy: bool,
 }
 
 /// A kill under way.
@@ -114,6 +118,12 @@ impl State {
             Event::Started { pid, .. } => self.started(now, pid, out),
             Event::NotStarted { message, .. } => self.failed(now, message, out),
             Event::Ended { end, .. } => self.ended(now, end, out),
+            Event::Probed { attempt, finding } => self.probed(now, &attempt, &finding, out),
+            Event::Timer(Timer::Check(attempt)) => {
+                if let Some(task) = &mut self.task {
+                    task.checks.due(attempt, out);
+                }
+            }
             Event::Timer(Timer::Escalate { number, .. }) => self.escalate(number, out),
             Event::Timer(Timer::Completion { .. }) => self.ran_too_long(now, out),
             Event::Timer(Timer::Shutdown) => {
@@ -142,19 +152,28 @@ impl State {
             self.session.update(now, &id, Report::saying(TaskState::TaskFailed, message), out);
             return;
         }
-        let command = command_of(&task).and_then(|command| match not_here_yet(&task) {
-            Some(refusal) => Err(refusal),
-            None => Ok(command),
-        });
         let base = &self.session.config.environment;
+        let command = command_of(&task);
+        let checks = Checks::of(&task, base);
         let start = command.map(|command| {
             let environment = task_environment(base, &task, &command);
             Start { task: id.clone(), command, environment, sandbox: None }
         });
-        let task =
-            Task { info: task, phase: Phase::Starting, acknowledged: false, kill: None, too_long: false };
-        self.task = Some(task);
-        self.session.update(now, &id, Report::of(TaskState::TaskStarting), out);
+        let (checks, start) = match checks {
+            Ok(checks) => (checks, start),
+            Err(refusal) => (Checks::default(), Err(refusal)),
+        };
+        let starting = Report::of(TaskState::TaskStarting).with(&checks);
+        self.task = Some(Task {
+            info: task,
+            phase: Phase::Starting,
+            acknowledged: false,
+            kill: None,
+            too_long: false,
+            checks,
+            unhealthy: false,
+        });
+        self.session.update(now, &id, starting, out);
         match start {
             Ok(start) => {
                 out.push(Effect::Log(Level::Info, format!("Starting task {id}")));
@@ -179,7 +198,9 @@ impl State {
             out.push(Effect::Wake { at: now + most, timer });
         }
         let kill = task.kill.take();
-        self.session.update(now, &id, Report::of(TaskState::TaskRunning), out);
+        task.checks.start(now, &id, out);
+        let running = Report::of(TaskState::TaskRunning).with(&task.checks);
+        self.session.update(now, &id, running, out);
         if let Some(kill) = kill {
             // It came while the command was being started.
             self.kill_within(now, kill.grace, out);
@@ -190,6 +211,18 @@ impl State {
     fn failed(&mut self, now: Time, message: String, out: &mut Effects) {
         out.push(Effect::Log(Level::Error, message.clone()));
         self.done(now, Report::saying(TaskState::TaskFailed, message), out);
+    }
+
+    /// Checks tell what is new; a task that is not healthy for too long is killed.
+    fn probed(&mut self, now: Time, attempt: &Attempt, finding: &Result<Finding, String>, out: &mut Effects) {
+        let Some(task) = &mut self.task else { return };
+        let Some(news) = task.checks.probed(now, attempt, finding, out) else { return };
+        task.unhealthy = news.kill;
+        let report = Report::of_checks(&task.checks, news);
+        self.session.update(now, &attempt.task, report, out);
+        if news.kill {
+            self.kill(now, &attempt.task, None, out);
+        }
     }
 
     fn kill(&mut self, now: Time, id: &TaskId, policy: Option<&KillPolicy>, out: &mut Effects) {
@@ -235,8 +268,10 @@ impl State {
         let escalation = now + grace;
         task.kill = Some(Kill { since: now, escalation, grace, number: 1 });
         if !task.too_long && self.session.knows_killing() {
-            self.session.update(now, &id, Report::of(TaskState::TaskKilling), out);
+            let killing = Report::of(TaskState::TaskKilling).with(&task.checks);
+            self.session.update(now, &id, killing, out);
         }
+        task.checks.pause(&id, out);
         out.push(Effect::Log(Level::Info, format!("Sending SIGTERM to process tree at pid {pid}")));
         out.push(Effect::Signal { task: id.clone(), signal: Signal::Terminate });
         let text = format!("Scheduling escalation to SIGKILL in {} from now", shown(grace));
@@ -288,7 +323,9 @@ impl State {
         };
         let message = format!("Command {end}");
         out.push(Effect::Log(Level::Info, format!("{message} (pid: {pid})")));
-        self.done(now, Report { state, reason, message: Some(message) }, out);
+        // A task that is killed for its health says so with its last word.
+        let healthy = (task.unhealthy && task.kill.is_some()).then_some(false);
+        self.done(now, Report { reason, healthy, ..Report::saying(state, message) }, out);
     }
 
     /// The task's last word; its acknowledgement ends the executor.
@@ -296,6 +333,8 @@ impl State {
         let Some(task) = &mut self.task else { return };
         task.phase = Phase::Done;
         let id = task.info.task_id.clone();
+        task.checks.pause(&id, out);
+        let report = report.with(&task.checks);
         self.session.update(now, &id, report, out);
         let patience = if self.shutting_down { SHUTDOWN_PATIENCE } else { ACKNOWLEDGEMENT_PATIENCE };
         out.push(Effect::Wake { at: now + patience, timer: Timer::Unacknowledged });
@@ -392,12 +431,73 @@ mod tests {
         let mut checked = task("t");
         checked.health_check = Some(Default::default());
         driver.agent(launch(checked));
-        assert!(driver.updates[1].message().starts_with("Health checks are not supported yet"));
+        assert!(driver.updates[1].message().starts_with("The health check of task 't' says not what"));
         let mut driver = Driver::subscribed(State::new(config()));
         let mut empty = task("t");
         empty.command = None;
         driver.agent(launch(empty));
         assert_eq!(driver.updates[1].message(), "Expecting task 't' to have a command");
+    }
+
+    /// Looks after one second and then every two; dead after two failures on end.
+    fn checked(mut task: TaskInfo) -> TaskInfo {
+        task.health_check = Some(crate::proto::HealthCheck {
+            r#type: Some(crate::proto::health_check::Type::Command as i32),
+            command: task.command.clone(),
+            delay_seconds: Some(1.0),
+            interval_seconds: Some(2.0),
+            grace_period_seconds: Some(0.0),
+            consecutive_failures: Some(2),
+            ..Default::default()
+        });
+        task
+    }
+
+    #[test]
+    fn a_task_tells_its_health_and_is_killed_for_it() {
+        let mut driver = Driver::subscribed(State::new(config()));
+        driver.agent(launch(checked(task("t"))));
+        driver.happen(Event::Started { task: "t".into(), pid: 42 });
+        driver.pass(1);
+        driver.find(Ok(Finding::Exited(0)));
+        driver.pass(2);
+        driver.find(Ok(Finding::Exited(1)));
+        assert_eq!(driver.states()[1..], ["TASK_RUNNING"; 3]);
+        let healthy: Vec<Option<bool>> = driver.updates.iter().map(|status| status.healthy).collect();
+        assert_eq!(healthy, [None, None, Some(true), Some(false)]);
+        assert_eq!(driver.updates[3].reason(), Reason::TaskHealthCheckStatusUpdated);
+        driver.pass(2);
+        driver.find(Ok(Finding::Exited(1)));
+        assert_eq!(driver.signals, ["t TERM"]);
+        driver.happen(Event::Ended { task: "t".into(), end: End::Signal(15) });
+        let last = driver.updates.last().unwrap();
+        assert_eq!((last.state(), last.healthy), (TaskState::TaskKilled, Some(false)));
+        driver.pass(10);
+        assert_eq!(driver.probes, [], "nothing is looked at any more");
+    }
+
+    #[test]
+    fn every_update_of_a_checked_task_says_so() {
+        let mut driver = Driver::subscribed(State::new(config()));
+        let mut checked = checked(task("t"));
+        checked.health_check = None;
+        checked.check = Some(crate::proto::CheckInfo {
+            r#type: Some(crate::proto::check_info::Type::Tcp as i32),
+            tcp: Some(crate::proto::check_info::Tcp { port: 1 }),
+            delay_seconds: Some(0.0),
+            ..Default::default()
+        });
+        driver.agent(launch(checked));
+        driver.happen(Event::Started { task: "t".into(), pid: 42 });
+        driver.pass(0);
+        driver.find(Ok(Finding::Connected(true)));
+        driver.agent(kill("t", None));
+        driver.happen(Event::Ended { task: "t".into(), end: End::Signal(15) });
+        let succeeded =
+            |status: &crate::proto::TaskStatus| status.check_status.unwrap().tcp.unwrap().succeeded;
+        let told: Vec<Option<bool>> = driver.updates.iter().map(succeeded).collect();
+        assert_eq!(told, [None, None, Some(true), None]);
+        assert_eq!(driver.updates[2].reason(), Reason::TaskCheckStatusUpdated);
     }
 
     #[test]

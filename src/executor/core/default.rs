@@ -7,10 +7,11 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::checks::{Attempt, Checks, Finding};
 use super::session::{Outcome, Report, Session};
 use super::{
     ACKNOWLEDGEMENT_PATIENCE, Config, Core, DEFAULT_KILL_GRACE, Effect, Effects, Event, Level,
-    SHUTDOWN_PATIENCE, Signal, Start, Timer, command_of, kill_grace, not_here_yet, shown, task_environment,
+    SHUTDOWN_PATIENCE, Signal, Start, Timer, command_of, kill_grace, shown, task_environment,
 };
 use crate::base::end::End;
 use crate::base::time::Time;
@@ -34,6 +35,7 @@ struct Task {
     group_killing: bool,
     /// Killed for its `max_completion_time`.
     too_long: bool,
+    checks: Checks,
 }
 
 #[derive(Debug)]
@@ -42,11 +44,19 @@ pub struct State {
     tasks: BTreeMap<String, Task>,
     groups: u64,
     shutting_down: bool,
+    /// A task of this executor was killed for its health: from then on all say so that end.
+    unhealthy: bool,
 }
 
 impl State {
     pub fn new(config: Config) -> State {
-        State { session: Session::new(config), tasks: BTreeMap::new(), groups: 0, shutting_down: false }
+        State {
+            session: Session::new(config),
+            tasks: BTreeMap::new(),
+            groups: 0,
+            shutting_down: false,
+            unhealthy: false,
+        }
     }
 }
 
@@ -56,7 +66,12 @@ impl Core for State {
     }
 
     fn handle(&mut self, now: Time, event: Event, out: &mut Effects) {
-        match self.session.handle(now, event, out) {
+        let was_subscribed = self.session.is_subscribed();
+        let outcome = self.session.handle(now, event, out);
+        if self.session.is_subscribed() != was_subscribed {
+            self.look_away_or_back(now, out);
+        }
+        match outcome {
             Outcome::Nothing => {}
             Outcome::Subscribe => {
                 let unknown = self.tasks.values().filter(|task| task.running && !task.acknowledged);
@@ -100,6 +115,12 @@ impl State {
                 self.done(now, &task, Report::saying(TaskState::TaskFailed, message), out);
             }
             Event::Ended { task, end } => self.ended(now, &task, end, out),
+            Event::Probed { attempt, finding } => self.probed(now, &attempt, &finding, out),
+            Event::Timer(Timer::Check(attempt)) => {
+                if let Some(task) = self.tasks.get_mut(&attempt.task.value) {
+                    task.checks.due(attempt, out);
+                }
+            }
             Event::Timer(Timer::Escalate { task, .. }) => self.escalate(&task, out),
             Event::Timer(Timer::Completion { task }) => self.ran_too_long(now, &task, out),
             Event::Timer(Timer::Shutdown) => {
@@ -129,14 +150,20 @@ impl State {
                 continue;
             }
             let sandbox = self.session.uuid().to_string();
-            let command = command_of(&info).and_then(|command| match not_here_yet(&info) {
-                Some(refusal) => Err(refusal),
-                None => Ok(command),
+            let base = &self.session.config.environment;
+            let prepared = command_of(&info).and_then(|command| {
+                let environment = task_environment(base, &info, &command);
+                let checks = Checks::of(&info, &environment)?;
+                Ok((command, environment, checks))
             });
-            self.session.update(now, &id, Report::of(TaskState::TaskStarting), out);
-            match command {
-                Ok(command) => {
-                    let environment = task_environment(&self.session.config.environment, &info, &command);
+            let (start, checks) = match prepared {
+                Ok((command, environment, checks)) => (Ok((command, environment)), checks),
+                Err(refusal) => (Err(refusal), Checks::default()),
+            };
+            let starting = Report::of(TaskState::TaskStarting).with(&checks);
+            self.session.update(now, &id, starting, out);
+            match start {
+                Ok((command, environment)) => {
                     let sandbox = Some(sandbox.clone());
                     out.push(Effect::Log(Level::Info, format!("Starting task {id}")));
                     out.push(Effect::Start(Box::new(Start {
@@ -157,6 +184,7 @@ impl State {
                 killing: false,
                 group_killing: false,
                 too_long: false,
+                checks,
             };
             self.tasks.insert(id.value, task);
         }
@@ -177,10 +205,39 @@ impl State {
             out.push(Effect::Wake { at: now + Duration::from_nanos(most), timer });
         }
         let killing = task.killing;
-        self.session.update(now, id, Report::of(TaskState::TaskRunning), out);
+        let running = Report::of(TaskState::TaskRunning).with(&task.checks);
+        if !killing {
+            task.checks.start(now, id, out);
+        }
+        self.session.update(now, id, running, out);
         if killing {
             // The kill came while the task was being started, and found no process.
             out.push(Effect::Signal { task: id.clone(), signal: Signal::Terminate });
+        }
+    }
+
+    /// Checks tell what is new; a task that is not healthy for too long is killed, and its group with it.
+    fn probed(&mut self, now: Time, attempt: &Attempt, finding: &Result<Finding, String>, out: &mut Effects) {
+        let Some(task) = self.tasks.get_mut(&attempt.task.value) else { return };
+        let Some(news) = task.checks.probed(now, attempt, finding, out) else { return };
+        let report = Report::of_checks(&task.checks, news);
+        let grace = kill_grace(None, task.info.kill_policy.as_ref());
+        self.session.update(now, &attempt.task, report, out);
+        if news.kill {
+            self.unhealthy = true;
+            self.kill(now, &attempt.task, grace, out);
+        }
+    }
+
+    /// Nothing is checked while nobody could be told. Source: `disconnected` and `received` of SUBSCRIBED,
+    /// default_executor.cpp 1.11.
+    fn look_away_or_back(&mut self, now: Time, out: &mut Effects) {
+        let subscribed = self.session.is_subscribed();
+        for task in self.tasks.values_mut().filter(|task| task.running && !task.killing) {
+            match subscribed {
+                true => task.checks.resume(now, &task.info.task_id, out),
+                false => task.checks.pause(&task.info.task_id, out),
+            }
         }
     }
 
@@ -215,8 +272,10 @@ impl State {
             at: now + grace,
             timer: Timer::Escalate { task: id.clone(), number: task.group },
         });
+        task.checks.pause(id, out);
         if !task.too_long && self.session.knows_killing() {
-            self.session.update(now, id, Report::of(TaskState::TaskKilling), out);
+            let killing = Report::of(TaskState::TaskKilling).with(&task.checks);
+            self.session.update(now, id, killing, out);
         }
         out.push(Effect::Signal { task: id.clone(), signal: Signal::Terminate });
     }
@@ -250,13 +309,15 @@ impl State {
         } else {
             (TaskState::TaskFailed, None)
         };
-        let report = Report { state, reason, message: Some(format!("Command {end}")) };
+        let healthy = self.unhealthy.then_some(false);
+        let report = Report { reason, healthy, ..Report::saying(state, format!("Command {end}")) };
         self.done(now, id, report, out);
     }
 
     /// A task's last word; one that is not TASK_FINISHED takes its group along.
     fn done(&mut self, now: Time, id: &TaskId, mut report: Report, out: &mut Effects) {
-        let Some(task) = self.tasks.remove(&id.value) else { return };
+        let Some(mut task) = self.tasks.remove(&id.value) else { return };
+        task.checks.pause(id, out);
         if task.killing && !task.running && !task.too_long {
             report.state = TaskState::TaskKilled;
         }
@@ -268,7 +329,7 @@ impl State {
         );
         out.push(Effect::Log(Level::Info, text));
         let state = report.state;
-        self.session.update(now, id, report, out);
+        self.session.update(now, id, report.with(&task.checks), out);
         if !self.shutting_down && !task.group_killing && state != TaskState::TaskFinished {
             self.kill_group(now, task.group, out);
         }
@@ -453,6 +514,41 @@ mod tests {
         assert_eq!(driver.signals, ["a TERM", "a KILL"]);
         driver.happen(end("a", End::Signal(9)));
         assert_eq!(driver.updates[2].reason(), Reason::MaxCompletionTimeReached);
+    }
+
+    #[test]
+    fn one_that_is_not_healthy_takes_its_group_along() {
+        let recovering = State::new(checkpointed());
+        let mut driver = Driver::subscribed(recovering);
+        let mut group = launch_group(&["a", "b"]);
+        let checked = &mut group.launch_group.as_mut().unwrap().task_group.tasks[0];
+        checked.health_check = Some(crate::proto::HealthCheck {
+            r#type: Some(crate::proto::health_check::Type::Command as i32),
+            command: checked.command.clone(),
+            delay_seconds: Some(1.0),
+            interval_seconds: Some(2.0),
+            grace_period_seconds: Some(0.0),
+            consecutive_failures: Some(1),
+            ..Default::default()
+        });
+        driver.agent(group);
+        for (id, pid) in [("a", 1), ("b", 2)] {
+            driver.happen(Event::Started { task: id.into(), pid });
+        }
+        driver.pass(1);
+        driver.happen(Event::Disconnected("reset".to_owned()));
+        assert_eq!(driver.probes, [], "nobody could be told");
+        driver.pass(5);
+        assert_eq!(driver.probes, []);
+        driver.happen(Event::Connected);
+        driver.agent(subscribed(false));
+        driver.pass(0);
+        driver.find(Ok(Finding::Exited(2)));
+        assert_eq!(driver.signals, ["a TERM"]);
+        driver.happen(end("a", End::Signal(15)));
+        driver.happen(end("b", End::Signal(15)));
+        assert_eq!((last(&driver, "a"), last(&driver, "b")), ("TASK_KILLED", "TASK_KILLED"));
+        assert_eq!(driver.updates.last().unwrap().healthy, Some(false));
     }
 
     #[test]

@@ -1,8 +1,10 @@
 //! The executors, as functions of (state, event, now) that give effects.
 //!
 //! `session` is what both have in common: being subscribed to the agent, and updates until they are
-//! acknowledged. Absent on purpose: sockets, processes, clocks, logs. Start at `command.rs`.
+//! acknowledged; `checks` is what both know of a task's health. Absent on purpose: sockets, processes, clocks,
+//! logs. Start at `command.rs`.
 
+pub mod checks;
 pub mod command;
 pub mod default;
 pub mod session;
@@ -13,6 +15,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
+use self::checks::{Attempt, Finding, Probe};
 use crate::base::duration;
 use crate::base::end::End;
 use crate::base::time::Time;
@@ -64,6 +67,11 @@ pub enum Event {
         task: TaskId,
         end: End,
     },
+    /// A look at a task is over; with what went wrong if it found nothing.
+    Probed {
+        attempt: Attempt,
+        finding: Result<Finding, String>,
+    },
     Timer(Timer),
 }
 
@@ -82,6 +90,8 @@ pub enum Timer {
     Escalate { task: TaskId, number: u64 },
     /// A task has run for its `max_completion_time`.
     Completion { task: TaskId },
+    /// A check wants to look.
+    Check(Attempt),
     /// The time to shut down in is over.
     Shutdown,
     /// All tasks are done, but the agent has not acknowledged it.
@@ -101,6 +111,10 @@ pub enum Effect {
         task: TaskId,
         signal: Signal,
     },
+    /// `Probed` follows.
+    Probe(Box<Probe>),
+    /// What looks at this task right now need not go on; `Probed` may or may not follow.
+    StopProbes(TaskId),
     Wake {
         at: Time,
         timer: Timer,
@@ -169,16 +183,6 @@ fn shown(duration: Duration) -> impl fmt::Display {
     duration::format(duration)
 }
 
-/// Why a task of this kind cannot be run here, if so.
-fn not_here_yet(task: &crate::proto::TaskInfo) -> Option<String> {
-    let what = match (&task.health_check, &task.check) {
-        (Some(_), _) => "Health checks",
-        (None, Some(_)) => "Checks",
-        (None, None) => return None,
-    };
-    Some(format!("{what} are not supported yet, so task '{}' was not started", task.task_id))
-}
-
 /// What a task's command lacks, if so. Source: `CommandExecutor::launch`, executor.cpp 1.11.
 fn command_of(task: &crate::proto::TaskInfo) -> Result<CommandInfo, String> {
     let id = &task.task_id;
@@ -196,18 +200,22 @@ fn task_environment(
     task: &crate::proto::TaskInfo,
     command: &CommandInfo,
 ) -> BTreeMap<String, String> {
-    use crate::proto::environment::variable;
-
     let mut environment = base.clone();
     environment.insert("MESOS_TASK_ID".to_owned(), task.task_id.value.clone());
-    let variables = command.environment.iter().flat_map(|environment| &environment.variables);
-    // Unresolved secrets are left out, as in 1.11.
-    for variable in variables.filter(|variable| variable.r#type() == variable::Type::Value) {
-        environment.insert(variable.name.clone(), variable.value().to_owned());
-    }
+    add_variables(&mut environment, command);
     // A task's resources are all allocated to one role.
     let role = task.resources.first().and_then(|resource| resource.allocation_info.as_ref());
     let role = role.map(|allocation| allocation.role().to_owned()).unwrap_or_default();
     environment.insert("MESOS_ALLOCATION_ROLE".to_owned(), role);
     environment
+}
+
+/// Over what is there, what a command brings. Unresolved secrets are left out, as in 1.11.
+fn add_variables(environment: &mut BTreeMap<String, String>, command: &CommandInfo) {
+    use crate::proto::environment::variable;
+
+    let variables = command.environment.iter().flat_map(|environment| &environment.variables);
+    for variable in variables.filter(|variable| variable.r#type() == variable::Type::Value) {
+        environment.insert(variable.name.clone(), variable.value().to_owned());
+    }
 }

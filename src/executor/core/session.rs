@@ -11,12 +11,13 @@ use bytes::Bytes;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
+use super::checks::{Checks, News};
 use super::{Config, Effect, Effects, Event, Level, Timer};
 use crate::base::time::Time;
 use crate::proto::executor::{Call, call, event};
 use crate::proto::framework_info::capability;
 use crate::proto::task_status::{Reason, Source};
-use crate::proto::{FrameworkInfo, TaskId, TaskInfo, TaskState, TaskStatus};
+use crate::proto::{CheckStatusInfo, FrameworkInfo, TaskId, TaskInfo, TaskState, TaskStatus};
 
 /// Between two attempts to subscribe. Source: `doReliableRegistration`, executor.cpp 1.11.
 const SUBSCRIBE_INTERVAL: Duration = Duration::from_secs(1);
@@ -254,6 +255,8 @@ impl Session {
             message: report.message,
             source: Some(Source::Executor as i32),
             reason: report.reason.map(|reason| reason as i32),
+            healthy: report.healthy,
+            check_status: report.check_status,
             executor_id: Some(self.config.executor.clone()),
             timestamp: Some(now.as_secs_f64()),
             uuid: Some(Bytes::copy_from_slice(self.uuid().as_bytes())),
@@ -287,15 +290,33 @@ pub struct Report {
     pub state: TaskState,
     pub reason: Option<Reason>,
     pub message: Option<String>,
+    pub healthy: Option<bool>,
+    /// Of a task that has a check.
+    pub check_status: Option<CheckStatusInfo>,
 }
 
 impl Report {
     pub fn of(state: TaskState) -> Report {
-        Report { state, reason: None, message: None }
+        Report { state, reason: None, message: None, healthy: None, check_status: None }
     }
 
     pub fn saying(state: TaskState, message: String) -> Report {
-        Report { state, reason: None, message: Some(message) }
+        Report { message: Some(message), ..Report::of(state) }
+    }
+
+    /// TASK_RUNNING once more, as something is new about its checks.
+    pub fn of_checks(checks: &Checks, news: News) -> Report {
+        Report {
+            reason: Some(news.reason),
+            healthy: checks.healthy,
+            check_status: checks.status,
+            ..Report::of(TaskState::TaskRunning)
+        }
+    }
+
+    /// Whatever is said of a task that has a check says so.
+    pub fn with(self, checks: &Checks) -> Report {
+        Report { check_status: checks.empty_status(), ..self }
     }
 }
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::checks::{Finding, Probe};
 use super::{Config, Core, Effect, Effects, Event, Recovery, Signal, Start, Timer};
 use crate::base::time::Time;
 use crate::proto::executor::{self, call, event};
@@ -70,6 +71,7 @@ pub struct Driver<C> {
     pub subscribes: Vec<call::Subscribe>,
     pub starts: Vec<Start>,
     pub signals: Vec<String>,
+    pub probes: Vec<Probe>,
     pub log: Vec<String>,
     pub exit: Option<u8>,
 }
@@ -85,6 +87,7 @@ impl<C: Core> Driver<C> {
             subscribes: Vec::new(),
             starts: Vec::new(),
             signals: Vec::new(),
+            probes: Vec::new(),
             log: Vec::new(),
             exit: None,
         };
@@ -123,6 +126,13 @@ impl<C: Core> Driver<C> {
         self.agent(event);
     }
 
+    /// What the only look that is under way finds.
+    pub fn find(&mut self, finding: Result<Finding, String>) {
+        let probe = self.probes.pop().expect("something is looked at");
+        assert!(self.probes.is_empty());
+        self.happen(Event::Probed { attempt: probe.attempt, finding });
+    }
+
     /// Lets so many seconds pass, and timers with them.
     pub fn pass(&mut self, seconds: u64) {
         let end = self.now + Duration::from_secs(seconds);
@@ -157,6 +167,8 @@ impl<C: Core> Driver<C> {
                     let signal = if signal == Signal::Kill { "KILL" } else { "TERM" };
                     self.signals.push(format!("{task} {signal}"));
                 }
+                Effect::Probe(probe) => self.probes.push(*probe),
+                Effect::StopProbes(task) => self.probes.retain(|probe| probe.attempt.task != task),
                 Effect::Wake { at, timer } => self.timers.push((at, timer)),
                 Effect::Log(_, text) => self.log.push(text),
                 Effect::Exit(status) => {
