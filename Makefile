@@ -13,7 +13,7 @@ fish $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/mesos.fish
 endef
 export COMPLETIONS
 
-.PHONY: help deps build demo test check fmt lint tidy sim conformance bench install proto bless clean
+.PHONY: help deps build demo test check fmt lint tidy sim conformance bench install units proto bless clean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 20
@@ -50,7 +50,7 @@ conformance: deps ## real clients, unmodified, against our binary
 bench: deps ## figures beside the real Apache Mesos 1.11.0: AGENTS=10000 EACH=5 MANY=50000 READS=10 FOLLOWERS=2000 ONLY=ours DRILLS=20
 	$(CARGO) bench --bench cluster --bench failover
 
-install: build ## mesos and its names (mesos-master, …), man pages and shell completions into PREFIX=/usr/local
+install: build units ## mesos and its names (mesos-master, …), man pages, shell completions, systemd units into PREFIX=/usr/local
 	install -D "$${CARGO_TARGET_DIR:-target}/release/mesos" "$(DESTDIR)$(PREFIX)/bin/mesos"
 	@for name in mesos-master mesos-slave mesos-agent mesos-local mesos-execute mesos-ctl; do \
 	  ln -sfv mesos "$(DESTDIR)$(PREFIX)/bin/$$name"; done
@@ -60,6 +60,10 @@ install: build ## mesos and its names (mesos-master, …), man pages and shell c
 	  if [ $$shell != zsh ]; then for name in master slave agent local execute ctl; do \
 	    ln -sf "$${file##*/}" "$${file/%mesos*/mesos-$$name}$$([ $$shell = fish ] && echo .fish)"; done; fi; \
 	  done <<< "$$COMPLETIONS"
+
+units: # systemd units for mesos-master and mesos-slave, which find the binary where `install` puts it
+	@for unit in packaging/systemd/*; do file="$(DESTDIR)$(PREFIX)/lib/systemd/system/$${unit##*/}"; \
+	  mkdir -p "$${file%/*}"; sed 's|@PREFIX@|$(PREFIX)|g' "$$unit" >"$$file"; echo "$$file"; done
 
 proto: ## src/proto/gen anew from src/proto/defs
 	$(CARGO) run -q -p protogen

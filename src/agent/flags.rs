@@ -56,10 +56,24 @@ pub struct Flags {
     pub recovery_timeout: Duration,
     /// Stands before relative URIs.
     pub frameworks_home: Option<PathBuf>,
+    /// Where the Hadoop client is; `None`: what the environment says.
+    pub hadoop_home: Option<PathBuf>,
+    /// In bytes; 0: nothing is cached.
+    pub fetcher_cache_size: u64,
+    pub fetcher_cache_dir: PathBuf,
+    pub fetcher_stall_timeout: Duration,
     /// Whether tasks run as their framework's or command's user.
     pub switch_user: bool,
     pub registration_backoff_factor: Duration,
     pub http_heartbeat_interval: Duration,
+    /// Where the output of containers goes; `containerizer::logger` reads it.
+    pub container_logger: String,
+    /// What containers use is measured at most this often.
+    pub resource_monitoring_interval: Duration,
+    /// How long sandboxes are kept; less as the disk fills up.
+    pub gc_delay: Duration,
+    /// The part of the disk that is to be free, from 0 to 1.
+    pub gc_disk_headroom: f64,
     pub disk_watch_interval: Duration,
     pub max_completed_executors_per_framework: u64,
     pub domain: Option<FaultDomain>,
@@ -99,9 +113,17 @@ impl Flags {
             executor_environment_variables: texts(&values, "executor_environment_variables"),
             recovery_timeout: values.duration("recovery_timeout"),
             frameworks_home: values.text("frameworks_home").map(PathBuf::from),
+            hadoop_home: values.text("hadoop_home").filter(|path| !path.is_empty()).map(PathBuf::from),
+            fetcher_cache_size: values.bytes("fetcher_cache_size"),
+            fetcher_cache_dir: values.text("fetcher_cache_dir").map(PathBuf::from).unwrap_or_default(),
+            fetcher_stall_timeout: values.duration("fetcher_stall_timeout"),
             switch_user: values.bool("switch_user"),
             registration_backoff_factor: values.duration("registration_backoff_factor"),
             http_heartbeat_interval: values.duration("http_heartbeat_interval"),
+            container_logger: values.text("container_logger").unwrap_or_else(|| "sandbox".to_owned()),
+            resource_monitoring_interval: values.duration("resource_monitoring_interval"),
+            gc_delay: values.duration("gc_delay"),
+            gc_disk_headroom: values.float("gc_disk_headroom"),
             disk_watch_interval: values.duration("disk_watch_interval"),
             max_completed_executors_per_framework: values.count("max_completed_executors_per_framework"),
             domain: FaultDomain::from_values(&values),

@@ -3,8 +3,9 @@
 //! They follow from a snapshot of the agent; nothing is counted here. What is left out, and why, is in
 //! docs/metrics.md. Source: slave/metrics.cpp 1.11.
 
-use super::containerizer::mesos::{Containerizer, Fetches};
+use super::containerizer::mesos::Containerizer;
 use super::core::state::{ExecutorPhase, Node, Phase};
+use super::gc::Collector;
 use super::run::Core;
 use super::view::{self, Usage};
 use crate::metrics::open_metrics::{Kind, Sample};
@@ -17,8 +18,8 @@ use crate::resources::{Resources, scalar};
 const RESOURCES: [&str; 4] = ["cpus", "gpus", "mem", "disk"];
 
 /// Has every snapshot of the metrics ask the agent.
-pub fn provide(metrics: &Metrics, core: &Core, clock: Clock, fetches: &Fetches) {
-    let (core, started, fetches) = (core.clone(), clock.now(), fetches.clone());
+pub fn provide(metrics: &Metrics, core: &Core, clock: Clock, containerizer: &Containerizer) {
+    let (core, started, containerizer) = (core.clone(), clock.now(), containerizer.clone());
     metrics.ask(move || {
         let core = core.clone();
         async move {
@@ -30,9 +31,30 @@ pub fn provide(metrics: &Metrics, core: &Core, clock: Clock, fetches: &Fetches) 
         }
     });
     metrics.provide(move |snapshot| {
+        let fetches = containerizer.fetches();
+        let (total, used) = containerizer.cached();
+        for (name, bytes) in [("total", total), ("used", used)] {
+            snapshot.insert(format!("containerizer/fetcher/cache_size_{name}_bytes"), bytes as f64);
+        }
         for (name, counter) in [("succeeded", &fetches.succeeded), ("failed", &fetches.failed)] {
             let name = format!("containerizer/fetcher/task_fetches_{name}");
             snapshot.insert(name, counter.value() as f64);
+        }
+    });
+}
+
+/// Has every snapshot show what was removed of what has ended.
+pub fn provide_collection(metrics: &Metrics, collector: &Collector) {
+    let collector = collector.clone();
+    metrics.provide(move |snapshot| {
+        let numbers = collector.numbers();
+        for (name, value) in [
+            ("gc/path_removals_succeeded", numbers.succeeded),
+            ("gc/path_removals_failed", numbers.failed),
+            ("gc/path_removals_pending", numbers.pending),
+            ("slave/executor_directory_max_allowed_age_secs", numbers.max_allowed_age_secs),
+        ] {
+            snapshot.insert(name.to_owned(), value);
         }
     });
 }

@@ -1,8 +1,8 @@
 //! The agent: runs executors for frameworks on one machine and tells the master of them.
 //!
 //! `core` decides, `updates` keeps status updates until they are acknowledged, `containerizer` and `fetcher`
-//! run executors, `view` answers reads, `http` and `run` do the I/O. Start reading at `start.rs`, which puts
-//! it together, then `run.rs`, then `core/mod.rs`.
+//! run executors, `gc` removes what they leave, `view` answers reads, `http` and `run` do the I/O. Start reading
+//! at `start.rs`, which puts it together, then `run.rs`, then `core/mod.rs`.
 
 pub mod containerizer;
 pub mod core;
@@ -10,6 +10,7 @@ pub mod detect;
 mod detector;
 pub mod fetcher;
 pub mod flags;
+pub mod gc;
 pub mod http;
 pub mod metrics;
 pub mod paths;

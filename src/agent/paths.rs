@@ -14,12 +14,29 @@ use crate::proto::{AgentId, ContainerId, ExecutorId, FrameworkId};
 /// The longest name that a directory may have.
 const NAME_MAX: usize = 255;
 
+/// Where all sandboxes of an agent are.
+pub fn agent(work_dir: &Path, agent: &AgentId) -> PathBuf {
+    work_dir.join("slaves").join(&agent.value)
+}
+
+/// Where all executors of a framework are.
+pub fn framework(work_dir: &Path, agent_id: &AgentId, framework: &FrameworkId) -> PathBuf {
+    agent(work_dir, agent_id).join("frameworks").join(&framework.value)
+}
+
+/// What is being removed.
+pub fn removing(work_dir: &Path) -> PathBuf {
+    work_dir.join("removing")
+}
+
 /// Where all runs of an executor are.
-pub fn executor(work_dir: &Path, agent: &AgentId, framework: &FrameworkId, executor: &ExecutorId) -> PathBuf {
-    let mut path = work_dir.join("slaves");
-    path.push(&agent.value);
-    path.push("frameworks");
-    path.push(&framework.value);
+pub fn executor(
+    work_dir: &Path,
+    agent: &AgentId,
+    framework_id: &FrameworkId,
+    executor: &ExecutorId,
+) -> PathBuf {
+    let mut path = framework(work_dir, agent, framework_id);
     path.push("executors");
     path.push(&executor.value);
     path
@@ -34,6 +51,11 @@ pub fn sandbox(
     container: &ContainerId,
 ) -> PathBuf {
     executor(work_dir, agent, framework, executor_id).join("runs").join(&container.value)
+}
+
+/// The executor's folder that a sandbox is in.
+pub fn executor_of(sandbox: &Path) -> Option<&Path> {
+    sandbox.parent()?.parent()
 }
 
 /// The link to the newest run's sandbox, beside it.

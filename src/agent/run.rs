@@ -14,9 +14,10 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tracing::{debug, error, warn};
 
-use super::core::state::Node;
+use super::core::state::{Node, Phase};
 use super::core::{Answer, Effect, Effects, Event, ReplyId, State, StreamId, Timer};
 use super::detector::Detector;
+use super::gc::Collector;
 use super::sandboxes::Sandboxes;
 use super::streams::Outlet;
 use crate::agent::containerizer::mesos::Containerizer;
@@ -25,6 +26,7 @@ use crate::base::upid::Upid;
 use crate::process::clock::Clock;
 use crate::process::link::Links;
 use crate::process::server::Charge;
+use crate::proto::AgentId;
 
 /// The longest the loop sleeps; only bounds what a lost wake-up could cost.
 const LONGEST_SLEEP: Duration = Duration::from_secs(1);
@@ -147,6 +149,7 @@ pub struct Shell {
     pub links: Links,
     pub containerizer: Containerizer,
     pub sandboxes: Sandboxes,
+    pub collector: Collector,
     pub detector: Detector,
     /// `slave(1)@ip:port` as others know it.
     pub pid: Upid,
@@ -179,6 +182,8 @@ struct Loop {
     /// SUBSCRIBEs without an answer yet.
     subscribing: HashMap<ReplyId, StreamId>,
     timers: Timers<Timer>,
+    /// As whom the agent swept what others left.
+    settled: Option<AgentId>,
     exit: Option<End>,
 }
 
@@ -193,6 +198,7 @@ impl Loop {
             streams: HashMap::new(),
             subscribing: HashMap::new(),
             timers: Timers::default(),
+            settled: None,
             exit: None,
         }
     }
@@ -262,6 +268,12 @@ impl Loop {
             error!(broken, "an invariant of the agent does not hold");
         }
         self.perform(effects);
+        let node = &self.state.node;
+        // Once registered, what runs here is known.
+        if node.phase == Phase::Running && self.settled != node.info.id {
+            self.settled.clone_from(&node.info.id);
+            self.shell.collector.settle(node);
+        }
     }
 
     fn perform(&mut self, effects: &mut Effects) {
@@ -281,7 +293,9 @@ impl Loop {
             // What was pushed before still reaches the client.
             Effect::CloseStream(stream) => drop(self.streams.remove(&stream)),
             Effect::Reply { reply, answer } => self.reply(reply, answer),
+            Effect::Collect(path) => self.shell.collector.collect(path),
             Effect::Launch(launch) => {
+                self.shell.collector.keep(&launch.directory);
                 self.shell.sandboxes.expect(&launch);
                 self.shell.containerizer.launch(*launch);
             }

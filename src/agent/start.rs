@@ -12,17 +12,20 @@ use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
 use tracing::{debug, info, warn};
 
-use super::containerizer::Report;
 use super::containerizer::mesos::{Containerizer, Settings};
+use super::containerizer::{Report, logger};
 use super::core::state::Config;
 use super::core::{Event, State};
 use super::detect;
 use super::detector::Detector;
+use super::fetcher::store::Store;
 use super::flags::Flags;
+use super::gc::{self, Collector};
 use super::http::{self, Site, Tools};
 use super::run::{self, Core, End, Shell};
 use super::sandboxes::Sandboxes;
 use super::{metrics, paths};
+use crate::base::duration;
 use crate::base::upid::Upid;
 use crate::files::{self, Files};
 use crate::http::route::Routes;
@@ -43,6 +46,8 @@ pub enum StartError {
     Bind { address: SocketAddr, source: io::Error },
     #[error("Flag 'work_dir': making {path}")]
     WorkDir { path: PathBuf, source: io::Error },
+    #[error("Flag 'fetcher_cache_dir': emptying {path}")]
+    FetcherCache { path: PathBuf, source: io::Error },
     #[error("finding the own binary")]
     Binary(#[source] io::Error),
     #[error("failed to determine the agent's resources and attributes")]
@@ -98,13 +103,21 @@ pub async fn start(flags: Flags, number: usize, log: &Log) -> Result<Running, St
     let pid = Upid::new(&process, advertised.address);
 
     let clock = Clock::new();
+    let fetcher_cache = Store::open(&flags.fetcher_cache_dir, &flags.work_dir, flags.fetcher_cache_size)
+        .map_err(|source| StartError::FetcherCache { path: flags.fetcher_cache_dir.clone(), source })?;
     let (containerizer, reports) = Containerizer::new(Settings {
         program: binary.clone(),
         frameworks_home: flags.frameworks_home.clone(),
-        fetcher_stall_timeout: flags.values.duration("fetcher_stall_timeout"),
+        fetcher_stall_timeout: flags.fetcher_stall_timeout,
+        hadoop_home: flags.hadoop_home.clone(),
+        fetcher_cache: Arc::new(fetcher_cache),
+        // The flag's check has read it before.
+        rotation: logger::parse(&flags.container_logger).ok().flatten(),
+        monitoring_interval: flags.resource_monitoring_interval,
     });
     let files = Files::default();
     let sandboxes = Sandboxes::new(files.clone());
+    let collector = Collector::start(collection(&flags), clock, files.clone()).map_err(StartError::Thread)?;
     let (links, mut exits) = Links::new();
     let (core, inbox) = run::channel();
     let shell = Shell {
@@ -112,6 +125,7 @@ pub async fn start(flags: Flags, number: usize, log: &Log) -> Result<Running, St
         links,
         containerizer: containerizer.clone(),
         sandboxes: sandboxes.clone(),
+        collector: collector.clone(),
         detector: Detector::new(flags.master.clone(), flags.zk_session_timeout),
         pid: pid.clone(),
     };
@@ -130,7 +144,8 @@ pub async fn start(flags: Flags, number: usize, log: &Log) -> Result<Running, St
     processes.add(&process, inbox_of(core.clone()));
     let tools = Tools { files, log: log.clone(), metrics: Metrics::default() };
     let site = Site::new(core.clone(), flags.clone(), containerizer.clone(), tools.clone());
-    metrics::provide(&tools.metrics, &core, clock, containerizer.fetches());
+    metrics::provide(&tools.metrics, &core, clock, &containerizer);
+    metrics::provide_collection(&tools.metrics, &collector);
     metrics::provide_containers(&tools.metrics, &core, &containerizer);
     let routes = routes(&process, &site, &tools);
     tokio::spawn(server::serve(listener, processes, routes, Limits::default()));
@@ -149,6 +164,7 @@ fn config(flags: &Flags, pid: Upid, binary: PathBuf) -> Config {
         work_dir: flags.work_dir.clone(),
         binary,
         launcher_dir: flags.values.text("launcher_dir").unwrap_or_default(),
+        default_executor_flags: default_executor_flags(flags),
         switch_user: flags.switch_user,
         registration_backoff: flags.registration_backoff_factor,
         executor_registration_timeout: flags.executor_registration_timeout,
@@ -159,6 +175,26 @@ fn config(flags: &Flags, pid: Upid, binary: PathBuf) -> Config {
         max_completed_executors_per_framework: usize::try_from(flags.max_completed_executors_per_framework)
             .unwrap_or(usize::MAX),
     }
+}
+
+fn collection(flags: &Flags) -> gc::Settings {
+    gc::Settings {
+        work_dir: flags.work_dir.clone(),
+        delay: flags.gc_delay,
+        headroom: flags.gc_disk_headroom,
+        watch_interval: flags.disk_watch_interval,
+    }
+}
+
+/// What a default executor does as the agent does.
+fn default_executor_flags(flags: &Flags) -> Vec<String> {
+    let stall_timeout = duration::format(flags.fetcher_stall_timeout);
+    let path =
+        |name: &str, path: &Option<PathBuf>| path.as_ref().map(|path| format!("--{name}={}", path.display()));
+    let paths = [path("frameworks_home", &flags.frameworks_home), path("hadoop_home", &flags.hadoop_home)];
+    let stall_timeout = format!("--fetcher_stall_timeout={stall_timeout}");
+    let logger = format!("--container_logger={}", flags.container_logger);
+    paths.into_iter().flatten().chain([stall_timeout, logger]).collect()
 }
 
 /// Shows a sandbox before the core hears that it is there.

@@ -9,17 +9,24 @@ use std::time::Duration;
 use serde::de::DeserializeOwned;
 use tracing::{error, info};
 
+use crate::agent::containerizer::logger;
 use crate::agent::containerizer::mesos::supervisor;
 use crate::agent::fetcher::{self, FetcherInfo};
-use crate::executor::run::{self, Kind};
+use crate::base::duration;
+use crate::executor::run::{self, Kind, Options};
 use crate::flags::common::{Level, Logging};
 use crate::flags::help;
 use crate::flags::load::MESOS_VERSION;
 use crate::logging;
 use crate::posix::user;
 
-/// `mesos fetcher`: fetches what `MESOS_FETCHER_INFO`, or else standard input, says.
-pub fn fetcher(program: &str, args: Vec<OsString>) -> ExitCode {
+/// `mesos fetcher`: fetches what `MESOS_FETCHER_INFO`, or else standard input, says. With `--sizes` it prints
+/// instead how large the items are, as a JSON array.
+pub fn fetcher(program: &str, mut args: Vec<OsString>) -> ExitCode {
+    let asks_sizes = args.first().is_some_and(|word| word == "--sizes");
+    if asks_sizes {
+        args.remove(0);
+    }
     if let Some(status) = takes_nothing(program, &args, "a FetcherInfo in JSON on standard input") {
         return status;
     }
@@ -32,7 +39,7 @@ pub fn fetcher(program: &str, args: Vec<OsString>) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    if let Ok(text) = serde_json::to_string(&info) {
+    if !asks_sizes && let Ok(text) = serde_json::to_string(&info) {
         info!("Fetcher Info: {text}");
     }
     // Started by hand as root it switches itself; the agent started it as that user already.
@@ -41,6 +48,10 @@ pub fn fetcher(program: &str, args: Vec<OsString>) -> ExitCode {
     {
         error!("Fetcher could not switch to user '{name}': {failure}");
         return ExitCode::FAILURE;
+    }
+    if asks_sizes {
+        println!("{}", serde_json::json!(fetcher::program::sizes(&info)));
+        return ExitCode::SUCCESS;
     }
     match fetcher::program::run(&info) {
         true => ExitCode::SUCCESS,
@@ -101,9 +112,7 @@ pub fn default_executor(program: &str, args: Vec<OsString>) -> ExitCode {
 }
 
 fn start_executor(kind: Kind, program: &str, args: &[OsString]) -> ExitCode {
-    // 1.11 tells where its binaries are; ours is this one.
-    let args: Vec<OsString> =
-        args.iter().filter(|word| !word.to_string_lossy().starts_with("--launcher_dir=")).cloned().collect();
+    let (options, args) = executor_flags(args);
     if let Some(status) = takes_nothing(program, &args, "MESOS_SLAVE_PID and others in the environment") {
         return status;
     }
@@ -112,12 +121,36 @@ fn start_executor(kind: Kind, program: &str, args: &[OsString]) -> ExitCode {
     let text = |text: OsString| text.to_string_lossy().into_owned();
     let variables = std::env::vars_os().map(|(name, value)| (text(name), text(value))).collect();
     match std::env::current_exe() {
-        Ok(binary) => run::run(kind, variables, binary),
+        Ok(binary) => run::run(kind, variables, binary, options),
         Err(failure) => {
             error!("Failed to find this program: {failure}");
             ExitCode::FAILURE
         }
     }
+}
+
+/// What the agent says of its own flags, and what else is there.
+fn executor_flags(args: &[OsString]) -> (Options, Vec<OsString>) {
+    let mut options = Options::default();
+    let fetching = &mut options.fetching;
+    let mut others = Vec::new();
+    for word in args {
+        let text = word.to_string_lossy();
+        match text.split_once('=') {
+            // 1.11 tells where its binaries are; ours is this one.
+            Some(("--launcher_dir", _)) => {}
+            Some(("--frameworks_home", value)) => fetching.frameworks_home = Some(value.to_owned()),
+            Some(("--hadoop_home", value)) => fetching.hadoop_home = Some(value.to_owned()),
+            Some(("--fetcher_stall_timeout", value)) if duration::parse(value).is_ok() => {
+                fetching.stall_timeout = duration::parse(value).ok();
+            }
+            Some(("--container_logger", value)) if logger::parse(value).is_ok() => {
+                options.rotation = logger::parse(value).ok().flatten();
+            }
+            _ => others.push(word.clone()),
+        }
+    }
+    (options, others)
 }
 
 /// The status to end with if anything is given: help, or a refusal.

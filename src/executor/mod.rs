@@ -10,5 +10,5 @@ pub mod core;
 mod environment;
 mod link;
 mod probes;
-mod processes;
+pub mod processes;
 pub mod run;

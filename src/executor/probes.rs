@@ -6,7 +6,6 @@ use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
 
-use nix::sys::signal::Signal;
 use tokio::net::TcpStream;
 use tokio::process::Command;
 use tokio::sync::mpsc;
@@ -16,7 +15,7 @@ use super::core::Event;
 use super::core::checks::{Finding, Kind, Probe, Target, timed_out};
 use crate::base::end::End;
 use crate::posix::start::{self, Tie};
-use crate::posix::tree;
+use crate::posix::tree::Doomed;
 use crate::posix::user::Identity;
 use crate::proto::TaskId;
 
@@ -87,18 +86,6 @@ async fn within<T>(timeout: Option<Duration>, future: impl Future<Output = T>) -
     }
 }
 
-/// A command that is not to outlive the look.
-struct Tree(Option<i32>);
-
-impl Drop for Tree {
-    fn drop(&mut self) {
-        if let Some(pid) = self.0 {
-            // It may have ended just now.
-            let _ = tree::signal(pid, Signal::SIGKILL);
-        }
-    }
-}
-
 /// What the command writes goes to our standard error, where the log of the executor is.
 async fn run(
     program: Option<std::process::Command>,
@@ -114,9 +101,9 @@ async fn run(
     start::detach(&mut program, identity, Tie::DiesWithParent);
     let failed = |error| format!("Failed to create subprocess: {error}");
     let mut child = Command::from(program).spawn().map_err(failed)?;
-    let mut tree = Tree(child.id().map(|pid| pid as i32));
+    let doomed = Doomed::of(child.id());
     let status = within(timeout, child.wait()).await.ok_or_else(|| timed_out("Command", timeout))?;
-    tree.0 = None;
+    doomed.spare();
     match status.map(End::from) {
         Ok(End::Code(code)) => Ok(Finding::Exited(code)),
         Ok(end) => Err(format!("Command {end}")),

@@ -7,6 +7,7 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::time::Duration;
 
 use nix::sys::signal::Signal as PosixSignal;
 use serde_json::json;
@@ -18,6 +19,7 @@ use tracing::{error, info};
 use super::core::{Event, Signal, Start};
 use super::probes::Place;
 use crate::base::end::End;
+use crate::posix::rotate::{self, Rotating, Rotation};
 use crate::posix::start::{self, Tie};
 use crate::posix::tree;
 use crate::posix::user::{self, Identity};
@@ -31,6 +33,17 @@ pub struct Settings {
     pub sandbox: PathBuf,
     /// The `mesos` binary, which is run as fetcher.
     pub program: PathBuf,
+    pub fetching: Fetching,
+    /// Bounds of what tasks with sandboxes of their own write.
+    pub rotation: Option<Rotation>,
+}
+
+/// How tasks with sandboxes of their own fetch: as the agent does, but past its cache.
+#[derive(Clone, Debug, Default)]
+pub struct Fetching {
+    pub frameworks_home: Option<String>,
+    pub hadoop_home: Option<String>,
+    pub stall_timeout: Option<Duration>,
 }
 
 /// What a process of a task came to; to be given to `Processes::ended`.
@@ -105,7 +118,8 @@ impl Processes {
         let mut command = start::program(&start.command).ok_or_else(no_value)?;
         command.env_clear().envs(&start.environment).stdin(Stdio::null());
         if let Some(sandbox) = sandbox {
-            let [stdout, stderr] = outputs(sandbox).map_err(failed)?;
+            let outputs = outputs(sandbox).map_err(failed)?;
+            let [stdout, stderr] = self.bounded(sandbox, outputs, identity.as_ref()).map_err(failed)?;
             command.env("MESOS_SANDBOX", sandbox).current_dir(sandbox).stdout(stdout).stderr(stderr);
             let place = Place { sandbox: sandbox.to_owned(), identity: identity.clone() };
             self.places.insert(start.task.clone(), place);
@@ -123,6 +137,18 @@ impl Processes {
         Ok(Event::Started { task: start.task.clone(), pid })
     }
 
+    fn bounded(&self, sandbox: &Path, files: [File; 2], owner: Option<&Identity>) -> io::Result<[Stdio; 2]> {
+        let Some(Rotation { stdout, stderr }) = self.settings.rotation else {
+            return Ok(files.map(Stdio::from));
+        };
+        let [out, err] = files;
+        let pump = |name, file, limits| {
+            let (stream, _) = rotate::pump(Rotating::open(sandbox, name, file, limits, owner.cloned())?)?;
+            io::Result::Ok(stream)
+        };
+        Ok([pump("stdout", out, stdout)?, pump("stderr", err, stderr)?])
+    }
+
     /// As the agent does for its containers, by a process of its own.
     fn fetch(
         &mut self,
@@ -138,9 +164,15 @@ impl Processes {
             }})
         };
         let items: Vec<_> = start.command.uris.iter().map(item).collect();
-        let info = json!({"sandbox_directory": sandbox, "items": items}).to_string();
+        let Fetching { frameworks_home, hadoop_home, stall_timeout } = &self.settings.fetching;
+        let timeout = stall_timeout.map(|timeout| json!({"nanoseconds": timeout.as_nanos() as u64}));
+        let info = json!({"sandbox_directory": sandbox, "items": items, "frameworks_home": frameworks_home,
+            "stall_timeout": timeout})
+        .to_string();
         let mut command = std::process::Command::new(&self.settings.program);
         command.arg0("mesos-fetcher").stdin(Stdio::piped()).stdout(stdout).stderr(stderr);
+        command.env_clear().envs(start::for_fetchers());
+        command.envs(hadoop_home.iter().map(|home| ("HADOOP_HOME", home)));
         start::detach(&mut command, identity.clone(), Tie::DiesWithParent);
         let mut child = Command::from(command).spawn().map_err(StartError::Fetcher)?;
         self.pids.insert(start.task.clone(), child.id().unwrap_or_default() as i32);

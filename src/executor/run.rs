@@ -12,7 +12,8 @@ use super::core::{Core, Effect, Effects, Event, Level, command, default};
 use super::environment::{self, Environment};
 use super::link::{self, Agent, Calls, Numbered};
 use super::probes::Probes;
-use super::processes::{Processes, Report, Settings};
+use super::processes::{Fetching, Processes, Report, Settings};
+use crate::posix::rotate::Rotation;
 use crate::process::clock::Clock;
 
 /// Which executor to be.
@@ -22,8 +23,15 @@ pub enum Kind {
     Default,
 }
 
+/// What the agent says of its own flags.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    pub fetching: Fetching,
+    pub rotation: Option<Rotation>,
+}
+
 /// Runs until the core says that it is done. `variables` is the environment, `program` the `mesos` binary.
-pub fn run(kind: Kind, variables: BTreeMap<String, String>, program: PathBuf) -> ExitCode {
+pub fn run(kind: Kind, variables: BTreeMap<String, String>, program: PathBuf, options: Options) -> ExitCode {
     let mut environment = match environment::read(variables, rand::random()) {
         Ok(environment) => environment,
         Err(failure) => {
@@ -52,7 +60,9 @@ pub fn run(kind: Kind, variables: BTreeMap<String, String>, program: PathBuf) ->
             return ExitCode::FAILURE;
         }
     };
-    let status = runtime.block_on(live(core.as_mut(), environment, program));
+    let Options { fetching, rotation } = options;
+    let settings = Settings { sandbox: environment.sandbox.clone(), program, fetching, rotation };
+    let status = runtime.block_on(live(core.as_mut(), environment, settings));
     // A look at a task may still be waiting for an answer.
     runtime.shutdown_background();
     status
@@ -79,13 +89,12 @@ struct Loop {
     next: VecDeque<Event>,
 }
 
-async fn live(core: &mut dyn Core, environment: Environment, program: PathBuf) -> ExitCode {
+async fn live(core: &mut dyn Core, environment: Environment, settings: Settings) -> ExitCode {
     let (from_agent, agent_events) = mpsc::unbounded_channel();
     let (from_timers, timers) = mpsc::unbounded_channel();
     let (from_processes, reports) = mpsc::unbounded_channel();
     let agent = Agent { address: environment.agent, path: environment.path, token: environment.token };
     info!("Using URL http://{}{} for the executor API endpoint", agent.address, agent.path);
-    let settings = Settings { sandbox: environment.sandbox, program };
     let mut this = Loop {
         agent,
         clock: Clock::new(),

@@ -1,5 +1,6 @@
 //! Starting a process in a clean state.
 
+use std::ffi::OsString;
 use std::io;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
@@ -28,6 +29,20 @@ pub fn program(command: &crate::proto::CommandInfo) -> Option<Command> {
         program.arg0(name).args(rest);
     }
     Some(program)
+}
+
+/// Of our environment, what one needs who fetches something as another user, and nothing that is ours to know:
+/// where programs, networks and certificates are.
+pub fn for_fetchers() -> impl Iterator<Item = (OsString, OsString)> {
+    let is_needed = |name: &str| {
+        let name = name.to_ascii_lowercase();
+        let start = ["hadoop_", "krb5"].iter().any(|start| name.starts_with(start));
+        let whole = ["path", "java_home", "tz", "ssl_cert_file", "ssl_cert_dir"].contains(&name.as_str());
+        start || whole || name.ends_with("_proxy")
+    };
+    let usual = (OsString::from("PATH"), OsString::from(DEFAULT_PATH));
+    std::iter::once(usual)
+        .chain(std::env::vars_os().filter(move |(name, _)| is_needed(&name.to_string_lossy())))
 }
 
 /// What the process and its parent have in common besides the standard streams.

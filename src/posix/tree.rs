@@ -175,6 +175,30 @@ pub fn signal(root: i32, signal: Signal) -> io::Result<String> {
     Ok(text)
 }
 
+/// A tree that is killed with this, unless it is spared.
+#[derive(Debug)]
+pub struct Doomed(Option<i32>);
+
+impl Doomed {
+    pub fn of(pid: Option<u32>) -> Doomed {
+        Doomed(pid.map(|pid| pid as i32))
+    }
+
+    /// It ended by itself, and has been waited for.
+    pub fn spare(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Doomed {
+    fn drop(&mut self) {
+        if let Some(pid) = self.0 {
+            // It may have ended just now.
+            let _ = signal(pid, Signal::SIGKILL);
+        }
+    }
+}
+
 /// Whether the process was there to be signalled.
 pub fn send(pid: i32, signal: Signal) -> bool {
     kill(Pid::from_raw(pid), signal).is_ok()

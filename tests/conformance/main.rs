@@ -9,6 +9,7 @@ mod support;
 mod ctl;
 mod elections;
 mod emulated_agents;
+mod hadoop;
 mod libmesos;
 mod mesos_framework;
 mod mesos_go;

@@ -5,10 +5,13 @@ use std::fs;
 use std::net::TcpListener;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use mesos::agent::containerizer::mesos::{Containerizer, Settings};
 use mesos::agent::containerizer::{Exit, Launch, Report};
+use mesos::agent::fetcher::store::Store;
+use mesos::posix::rotate::{Limits, Rotation};
 use mesos::proto::command_info::Uri;
 use mesos::proto::task_status::Reason;
 use mesos::proto::{CommandInfo, ContainerId};
@@ -24,13 +27,22 @@ struct Fixture {
 
 impl Fixture {
     fn new() -> Fixture {
+        Fixture::with(None)
+    }
+
+    /// With bounds of what containers write.
+    fn with(rotation: Option<Rotation>) -> Fixture {
+        let top = tempfile::tempdir().unwrap();
         let settings = Settings {
             program: env!("CARGO_BIN_EXE_mesos").into(),
             frameworks_home: None,
             fetcher_stall_timeout: Duration::from_secs(60),
+            hadoop_home: Some("/no/such/hadoop".into()),
+            fetcher_cache: Arc::new(Store::open(top.path(), Path::new("cache"), 1 << 20).unwrap()),
+            rotation,
+            monitoring_interval: Duration::from_secs(1000),
         };
         let (containerizer, reports) = Containerizer::new(settings);
-        let top = tempfile::tempdir().unwrap();
         // Users other than ours must get to the sandboxes.
         fs::set_permissions(top.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
         Fixture { top, containerizer, reports }
@@ -219,6 +231,25 @@ async fn fetches_first() {
 }
 
 #[tokio::test]
+async fn what_is_cached_is_fetched_once() {
+    let mut fixture = Fixture::new();
+    let script = fixture.top.path().join("script");
+    fs::write(&script, "echo first\n").unwrap();
+    let cached = Uri { cache: Some(true), executable: Some(true), ..uri(script.to_str().unwrap()) };
+    for (name, log) in [("a", "Copying resource from"), ("b", "' from cache")] {
+        let mut launch = fixture.of(name, shell("sh ./script"));
+        launch.command.uris = vec![cached.clone()];
+        fixture.containerizer.launch(launch);
+        assert_eq!(fixture.finish(name).await, Exit::Code(0));
+        assert_eq!(fixture.read(name, "stdout"), "first\n");
+        assert!(fixture.read(name, "stderr").contains(log), "{}", fixture.read(name, "stderr"));
+        // Nobody looks whether it has changed.
+        fs::write(&script, "echo second\n").unwrap();
+    }
+    assert_eq!(fixture.containerizer.cached(), (1 << 20, 11));
+}
+
+#[tokio::test]
 async fn a_failed_launch_says_why() {
     let mut fixture = Fixture::new();
     let mut launch = fixture.of("a", shell("true"));
@@ -230,7 +261,14 @@ async fn a_failed_launch_says_why() {
     assert!(stderr.contains("Failed to fetch '/no/such/file': Failed to open '/no/such/file'"), "{stderr}");
 
     launch.command.uris = vec![uri("hdfs://h/a")];
-    assert!(fixture.failure(launch.clone()).await.contains("need the Hadoop client"));
+    assert_eq!(fixture.failure(launch.clone()).await, expected);
+    let stderr = fixture.read("a", "stderr");
+    assert!(stderr.contains("Hadoop client is not available: '/no/such/hadoop/bin/hadoop'"), "{stderr}");
+    let stdout = fixture.read("a", "stdout");
+    assert!(
+        stdout.contains("HDFS command: /no/such/hadoop/bin/hadoop fs -copyToLocal 'hdfs://h/a'"),
+        "{stdout}"
+    );
     launch.command.uris = vec![Uri { output_file: Some("../out".to_owned()), ..uri("/etc/hosts") }];
     assert!(fixture.failure(launch.clone()).await.contains("must be within the sandbox"));
     launch.command.uris.clear();
@@ -323,6 +361,40 @@ async fn measures_what_runs() {
     assert!(statistics.cpus_user_time_secs() + statistics.cpus_system_time_secs() > 0.0, "{statistics:?}");
     fixture.containerizer.destroy(&id("a"));
     fixture.next().await;
+}
+
+/// One reading serves all for a while, but for what has started since.
+#[tokio::test]
+async fn measurements_are_kept_for_a_while() {
+    let mut fixture = Fixture::new();
+    for name in ["a", "b"] {
+        fixture.containerizer.launch(fixture.of(name, shell("sleep 1000")));
+        assert!(matches!(fixture.next().await, Report::Launched { .. }));
+        let first = fixture.containerizer.usage(vec![id(name)]).await;
+        let second = fixture.containerizer.usage(vec![id("a"), id(name)]).await;
+        assert_eq!(first.len(), 1);
+        assert!(second.iter().all(|(_, usage)| usage.timestamp == first[0].1.timestamp), "{second:?}");
+    }
+    for name in ["a", "b"] {
+        fixture.containerizer.destroy(&id(name));
+        fixture.next().await;
+    }
+}
+
+#[tokio::test]
+async fn output_is_bounded() {
+    let limits = |bytes| Limits { bytes, files: 2 };
+    let mut fixture = Fixture::with(Some(Rotation { stdout: limits(1000), stderr: limits(50) }));
+    let line = "i=0; while [ $i -lt 1000 ]; do i=$((i+1)); echo line $i; done; echo oops >&2; exit 3";
+    assert_eq!(fixture.run("a", line).await, Exit::Code(3));
+    assert!(fixture.read("a", "stdout").ends_with("line 1000\n"));
+    assert_eq!(fixture.read("a", "stderr"), "oops\n");
+    let older = ["stdout.1", "stdout.2"].map(|name| fixture.read("a", name));
+    assert!(
+        older.iter().all(|text| text.len() > 900 && text.len() <= 1000 && text.ends_with('\n')),
+        "{older:?}"
+    );
+    assert!(!fixture.sandbox("a").join("stdout.3").exists());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

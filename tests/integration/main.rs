@@ -18,6 +18,7 @@ mod flags;
 mod frameworks;
 mod help;
 mod high_availability;
+mod housekeeping;
 mod logging;
 mod metrics;
 mod operators;

@@ -158,7 +158,8 @@ impl Container {
                 Effect::Wake { at, timer } => {
                     wishes.push(Wish::At(at, Input::Own(core::Event::Timer(timer))));
                 }
-                Effect::Log(..) => {}
+                // Tasks here have no checks.
+                Effect::Probe(_) | Effect::StopProbes(_) | Effect::Log(..) => {}
                 Effect::Exit(code) => wishes.push(Wish::Exit(i32::from(code))),
             }
         }

@@ -81,6 +81,7 @@ pub fn agent(
         work_dir: format!("/agent{index}").into(),
         binary: "/mesos".into(),
         launcher_dir: String::new(),
+        default_executor_flags: vec![],
         switch_user: false,
         registration_backoff: Duration::from_secs(1),
         executor_registration_timeout: Duration::from_secs(60),

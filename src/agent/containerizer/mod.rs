@@ -4,6 +4,7 @@
 //! `mesos` is the only kind there is as yet. Start reading at `mesos/mod.rs`.
 #![expect(clippy::disallowed_methods, reason = "a shell: files, processes, one task per container")]
 
+pub mod logger;
 pub mod mesos;
 
 use std::collections::BTreeMap;

@@ -53,9 +53,11 @@ pub fn command_executor(config: &Config, framework: &FrameworkId, task: &TaskInf
     }
 }
 
-/// The command of an executor whose type is DEFAULT, which never brings one.
+/// The command of an executor whose type is DEFAULT, which never brings one, and fetches and logs for its tasks itself.
 pub fn default_executor_command(config: &Config) -> CommandInfo {
-    shipped(config, DEFAULT_EXECUTOR)
+    let mut command = shipped(config, DEFAULT_EXECUTOR);
+    command.arguments.extend(config.default_executor_flags.iter().cloned());
+    command
 }
 
 /// Runs our own binary under the name of one of its helpers.

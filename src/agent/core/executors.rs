@@ -286,7 +286,7 @@ impl State {
         }
         let incomplete = self.node.executor(&framework_id, &id).is_some_and(Executor::has_incomplete_tasks);
         if terminating || !incomplete || self.node.phase == Phase::Terminating {
-            self.remove_executor(&framework_id, &id);
+            self.remove_executor(&framework_id, &id, out);
         }
         self.remove_framework_if_idle(&framework_id, out);
     }
@@ -309,11 +309,14 @@ impl State {
     }
 
     /// From the executors that are here to those that were.
-    pub(super) fn remove_executor(&mut self, framework: &FrameworkId, id: &ExecutorId) {
+    pub(super) fn remove_executor(&mut self, framework: &FrameworkId, id: &ExecutorId, out: &mut Effects) {
         let most = self.node.config.max_completed_executors_per_framework;
         let Some(framework) = self.node.framework_mut(framework) else { return };
         let Some(executor) = framework.executors.remove(id) else { return };
         info!(executor = %id, framework = %framework.id, "removed an executor");
+        // All its runs are in one folder, which lasts as long as the last of them.
+        out.push(Effect::Collect(executor.directory.clone()));
+        out.extend(paths::executor_of(&executor.directory).map(|path| Effect::Collect(path.to_owned())));
         for task in executor.launched_tasks.keys().chain(executor.terminated_tasks.keys()) {
             framework.tasks.remove(task);
         }

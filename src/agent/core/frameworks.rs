@@ -10,6 +10,7 @@ use tracing::{info, warn};
 
 use super::state::{ExecutorPhase, Framework, MAX_COMPLETED_FRAMEWORKS, Phase, State};
 use super::{Effect, Effects};
+use crate::agent::paths;
 use crate::base::time::Time;
 use crate::base::upid::Upid;
 use crate::proto::internal::{FrameworkToExecutorMessage, UnregisterSlaveMessage, UpdateFrameworkMessage};
@@ -62,7 +63,7 @@ impl State {
                 ExecutorPhase::Registering | ExecutorPhase::Running => {
                     self.shut_down_executor(now, id, &executor, out);
                 }
-                ExecutorPhase::Terminated => self.remove_executor(id, &executor),
+                ExecutorPhase::Terminated => self.remove_executor(id, &executor, out),
                 ExecutorPhase::Terminating => {}
             }
         }
@@ -80,6 +81,8 @@ impl State {
         self.updates.cleanup(id);
         if let Some(framework) = self.node.frameworks.remove(id) {
             info!(framework = %id, "removed a framework");
+            let path = paths::framework(&self.node.config.work_dir, &self.node.id(), id);
+            out.push(Effect::Collect(path));
             self.node.completed_frameworks.push_back(framework);
             if self.node.completed_frameworks.len() > MAX_COMPLETED_FRAMEWORKS {
                 self.node.completed_frameworks.pop_front();

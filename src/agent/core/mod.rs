@@ -21,6 +21,7 @@ mod tests;
 mod v0;
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::agent::containerizer::{Launch, Report};
@@ -129,6 +130,8 @@ pub enum Effect {
     Launch(Box<Launch>),
     /// Kill everything in a container; `Report::Terminated` follows.
     Destroy(ContainerId),
+    /// What is in this folder has ended: it is to be removed some time.
+    Collect(PathBuf),
     Wake {
         at: Time,
         timer: Timer,

@@ -51,6 +51,8 @@ pub struct Config {
     pub binary: PathBuf,
     /// `--launcher_dir`, handed on to those executors.
     pub launcher_dir: String,
+    /// What a default executor is told of the agent's own flags.
+    pub default_executor_flags: Vec<String>,
     pub switch_user: bool,
     pub registration_backoff: Duration,
     pub executor_registration_timeout: Duration,

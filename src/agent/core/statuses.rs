@@ -316,7 +316,7 @@ impl State {
                 framework.tasks.remove(task);
             }
             if over {
-                self.remove_executor(framework, &executor_id);
+                self.remove_executor(framework, &executor_id, out);
             }
         }
         self.remove_framework_if_idle(framework, out);

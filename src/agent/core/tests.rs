@@ -43,6 +43,7 @@ fn config() -> Config {
         work_dir: "/work".into(),
         binary: "/bin/mesos".into(),
         launcher_dir: "/libexec".to_owned(),
+        default_executor_flags: vec![],
         switch_user: true,
         registration_backoff: Duration::from_secs(1),
         executor_registration_timeout: Duration::from_secs(60),

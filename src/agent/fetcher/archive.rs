@@ -29,15 +29,15 @@ pub enum ArchiveError {
     Write { path: String, error: io::Error },
 }
 
-/// Unpacks `archive` into `directory`; one that holds a single file gets its name without the ending.
-pub fn extract(archive: &Path, packing: Packing, directory: &Path) -> Result<(), ArchiveError> {
+/// Unpacks `archive` into `directory`. What is packed by itself is called as `name` is without the ending.
+pub fn extract(archive: &Path, packing: Packing, directory: &Path, name: &Path) -> Result<(), ArchiveError> {
     let directory = directory.canonicalize().map_err(ArchiveError::Read)?;
     let file = File::open(archive).map_err(ArchiveError::Read)?;
     match packing {
         Packing::Tar(compression) => tar(decompress(file, compression)?, &directory),
         Packing::Zip => zip(file, &directory),
         Packing::Single(compression) => {
-            let target = directory.join(archive.file_stem().unwrap_or_default());
+            let target = directory.join(name.file_stem().unwrap_or_default());
             put(&mut decompress(file, compression)?, &target, None)
         }
     }
@@ -213,7 +213,7 @@ mod tests {
         fs::create_dir(&sandbox).unwrap();
         let archive = sandbox.join(name);
         fs::write(&archive, bytes).unwrap();
-        let done = extract(&archive, super::super::uri::packing(name).unwrap(), &sandbox);
+        let done = extract(&archive, super::super::uri::packing(name).unwrap(), &sandbox, &archive);
         let neighbours: Vec<_> = fs::read_dir(above.path()).unwrap().collect();
         assert_eq!(neighbours.len(), 1, "something lies outside: {neighbours:?}");
         (above, sandbox, done)

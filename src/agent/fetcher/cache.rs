@@ -24,7 +24,10 @@ pub struct Key {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Found {
     /// The file of that name, of so many bytes.
-    Ready { name: String, bytes: u64 },
+    Ready {
+        name: String,
+        bytes: u64,
+    },
     /// Somebody is fetching it.
     Coming,
     Missing,

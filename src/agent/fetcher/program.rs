@@ -10,8 +10,8 @@ use tracing::{error, info, warn};
 
 use super::archive::{self, ArchiveError};
 use super::download::{self, DownloadError};
-use super::uri::{self, UriError};
-use super::{FetcherInfo, ItemUri};
+use super::uri::{self, Place, UriError};
+use super::{Action, FetcherInfo, Item, ItemUri};
 
 #[derive(Debug, thiserror::Error)]
 enum FetchError {
@@ -23,6 +23,8 @@ enum FetchError {
     Download(#[from] DownloadError),
     #[error("Failed to chmod executable '{0}'")]
     Executable(String, #[source] std::io::Error),
+    #[error("There is no cache directory, or no name for the file in it")]
+    NoCache,
     #[error("Failed to extract archive '{archive}' to '{directory}': {error}")]
     Extract { archive: String, directory: String, error: ArchiveError },
 }
@@ -34,7 +36,7 @@ pub fn run(info: &FetcherInfo) -> bool {
     for item in &info.items {
         let uri = &item.uri;
         info!("Fetching URI '{}'", uri.value);
-        match fetch(uri, info) {
+        match fetch(item, info) {
             Ok(path) => info!("Fetched '{}' to '{}'", uri.value, path.display()),
             Err(failure) => {
                 error!("Failed to fetch '{}': {}", uri.value, chain(&failure));
@@ -46,32 +48,90 @@ pub fn run(info: &FetcherInfo) -> bool {
     true
 }
 
+/// How large each item is, in bytes, as far as that can be known without getting it.
+pub fn sizes(info: &FetcherInfo) -> Vec<Option<u64>> {
+    let size = |item: &Item| -> Result<u64, FetchError> {
+        let place = uri::place(&item.uri.value, info.frameworks_home.as_deref())?;
+        Ok(download::size(&place, stall_timeout(info))?)
+    };
+    let size = |item: &Item| match size(item) {
+        Ok(size) => Some(size),
+        Err(failure) => {
+            warn!(
+                "Reverting to fetching directly into the sandbox for '{}', as its size is not known: {}",
+                item.uri.value,
+                chain(&failure)
+            );
+            None
+        }
+    };
+    info.items.iter().map(size).collect()
+}
+
+fn stall_timeout(info: &FetcherInfo) -> Option<Duration> {
+    info.stall_timeout.map(|timeout| Duration::from_nanos(timeout.nanoseconds))
+}
+
 /// The file, or the directory into which it was unpacked.
-fn fetch(uri: &ItemUri, info: &FetcherInfo) -> Result<PathBuf, FetchError> {
-    let sandbox = &info.sandbox_directory;
+fn fetch(item: &Item, info: &FetcherInfo) -> Result<PathBuf, FetchError> {
+    let (uri, sandbox) = (&item.uri, &info.sandbox_directory);
     let name = uri::target(&uri.value, uri.output_file.as_deref())?;
     let place = uri::place(&uri.value, info.frameworks_home.as_deref())?;
-    if uri.cache {
-        warn!("There is no fetcher cache yet: '{}' is fetched without it", uri.value);
-    }
-    info!("Fetching '{}' directly into the sandbox directory", uri.value);
     if let Some(parent) = name.parent().filter(|parent| !parent.as_os_str().is_empty()) {
         fs::create_dir_all(sandbox.join(parent))
             .map_err(|error| FetchError::Subdirectory(parent.display().to_string(), error))?;
     }
     let path = sandbox.join(name);
-    let stall_timeout = info.stall_timeout.map(|timeout| Duration::from_nanos(timeout.nanoseconds));
-    download::get(&place, &path, stall_timeout)?;
+    let cached =
+        |name: &str| info.cache_directory.as_ref().map(|cache| cache.join(name)).ok_or(FetchError::NoCache);
+    match item.action().ok_or(FetchError::NoCache)? {
+        Action::Bypass => {
+            info!("Fetching '{}' directly into the sandbox directory", uri.value);
+            download::get(&place, &path, stall_timeout(info))?;
+            if uri.executable {
+                make_executable(&path)?;
+            } else if uri.extract {
+                extract(uri, &path, &path, sandbox)?;
+            }
+            Ok(path)
+        }
+        Action::Download(name) => {
+            let cached = cached(&name)?;
+            // Two items may be the same but for what becomes of them.
+            if !cached.exists() {
+                download::get(&place, &cached, stall_timeout(info))?;
+            }
+            fetch_from_cache(uri, &cached, path, sandbox)
+        }
+        Action::Retrieve(name) => fetch_from_cache(uri, &cached(&name)?, path, sandbox),
+    }
+}
+
+/// Archives are unpacked right out of the cache, and do not lie in the sandbox themselves.
+fn fetch_from_cache(
+    uri: &ItemUri,
+    cached: &Path,
+    path: PathBuf,
+    sandbox: &Path,
+) -> Result<PathBuf, FetchError> {
+    info!("Fetching URI '{}' from cache", uri.value);
+    if uri.extract && !uri.executable && extract(uri, cached, &path, sandbox)? {
+        return Ok(sandbox.to_owned());
+    }
+    download::get(&Place::Local(cached.to_owned()), &path, None)?;
     if uri.executable {
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o755))
-            .map_err(|error| FetchError::Executable(path.display().to_string(), error))?;
-    } else if uri.extract {
-        return extract(uri, path, sandbox);
+        make_executable(&path)?;
     }
     Ok(path)
 }
 
-fn extract(uri: &ItemUri, path: PathBuf, sandbox: &Path) -> Result<PathBuf, FetchError> {
+fn make_executable(path: &Path) -> Result<(), FetchError> {
+    fs::set_permissions(path, fs::Permissions::from_mode(0o755))
+        .map_err(|error| FetchError::Executable(path.display().to_string(), error))
+}
+
+/// Unpacks what `path`, by its name, is an archive of; whether it is one.
+fn extract(uri: &ItemUri, archive: &Path, path: &Path, sandbox: &Path) -> Result<bool, FetchError> {
     let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     let Some(packing) = uri::packing(name) else {
         warn!(
@@ -79,16 +139,16 @@ fn extract(uri: &ItemUri, path: PathBuf, sandbox: &Path) -> Result<PathBuf, Fetc
              be an archive: {}",
             uri.value
         );
-        return Ok(path);
+        return Ok(false);
     };
-    info!("Extracting archive '{}' to '{}'", path.display(), sandbox.display());
-    archive::extract(&path, packing, sandbox).map_err(|error| FetchError::Extract {
-        archive: path.display().to_string(),
+    info!("Extracting archive '{}' to '{}'", archive.display(), sandbox.display());
+    archive::extract(archive, packing, sandbox, path).map_err(|error| FetchError::Extract {
+        archive: archive.display().to_string(),
         directory: sandbox.display().to_string(),
         error,
     })?;
-    info!("Extracted '{}' into '{}'", path.display(), sandbox.display());
-    Ok(path)
+    info!("Extracted '{}' into '{}'", archive.display(), sandbox.display());
+    Ok(true)
 }
 
 fn chain(error: &dyn Error) -> String {
@@ -136,10 +196,15 @@ mod tests {
         ItemUri { value: value.to_owned(), executable: false, extract: true, cache: false, output_file: None }
     }
 
+    fn item(uri: &ItemUri) -> Item {
+        Item { uri: uri.clone(), action: Default::default(), cache_filename: None }
+    }
+
     fn info(sandbox: &Path, uris: &[ItemUri]) -> FetcherInfo {
         FetcherInfo {
             sandbox_directory: sandbox.to_owned(),
-            items: uris.iter().map(|uri| Item { uri: uri.clone() }).collect(),
+            items: uris.iter().map(item).collect(),
+            cache_directory: None,
             user: None,
             frameworks_home: Some(sandbox.join("home")),
             stall_timeout: None,
@@ -148,7 +213,7 @@ mod tests {
 
     fn failure(uri: &ItemUri) -> String {
         let sandbox = tempfile::tempdir().unwrap();
-        chain(&fetch(uri, &info(sandbox.path(), &[])).unwrap_err())
+        chain(&fetch(&item(uri), &info(sandbox.path(), &[])).unwrap_err())
     }
 
     #[test]
@@ -174,7 +239,6 @@ mod tests {
         assert_eq!(failure(&uri(&missing)), "Error downloading resource, received HTTP return code 404");
         let short = format!("{}/a", serve(answer("200 OK", 100, b"short")));
         assert!(failure(&uri(&short)).starts_with("Error downloading resource"));
-        assert!(failure(&uri("hdfs://h/a")).contains("need the Hadoop client"));
         assert!(failure(&uri("/no/such/file")).starts_with("Failed to open '/no/such/file': No such file"));
         assert_eq!(failure(&uri("/dev")), "Failed to copy '/dev': it is not a regular file");
     }
@@ -183,8 +247,57 @@ mod tests {
     fn does_not_write_through_links() {
         let sandbox = tempfile::tempdir().unwrap();
         std::os::unix::fs::symlink("/dev/null", sandbox.path().join("hosts")).unwrap();
-        let error = fetch(&uri("/etc/hosts"), &info(sandbox.path(), &[])).unwrap_err();
+        let error = fetch(&item(&uri("/etc/hosts")), &info(sandbox.path(), &[])).unwrap_err();
         assert!(matches!(error, FetchError::Download(DownloadError::Create(..))), "{error}");
+    }
+
+    #[test]
+    fn what_is_cached_comes_from_there() {
+        let top = tempfile::tempdir().unwrap();
+        let path = |name: &str| top.path().join(name);
+        for name in ["sandbox", "cache"] {
+            fs::create_dir(path(name)).unwrap();
+        }
+        let mut writer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        writer.write_all(b"text").unwrap();
+        let packed = writer.finish().unwrap();
+        let web = uri(&format!("{}/words.gz", serve(answer("200 OK", packed.len(), &packed))));
+        let mut whole = web.clone();
+        (whole.extract, whole.output_file) = (false, Some("whole.gz".to_owned()));
+        let cached = |uri: &ItemUri, action| Item {
+            uri: uri.clone(),
+            action,
+            cache_filename: Some("c1-words.gz".to_owned()),
+        };
+        let info = FetcherInfo {
+            items: vec![
+                cached(&web, super::super::ActionName::Download),
+                cached(&whole, super::super::ActionName::Download),
+            ],
+            cache_directory: Some(path("cache")),
+            ..info(&path("sandbox"), &[])
+        };
+        // The server answers once.
+        assert!(run(&info));
+        assert_eq!(fs::read_to_string(path("sandbox/words")).unwrap(), "text");
+        assert_eq!(fs::read(path("sandbox/whole.gz")).unwrap(), packed);
+        assert!(!path("sandbox/words.gz").exists());
+        let mut climbing = cached(&web, super::super::ActionName::Retrieve);
+        climbing.cache_filename = Some("../cache/c1-words.gz".to_owned());
+        assert!(matches!(fetch(&climbing, &info), Err(FetchError::NoCache)));
+    }
+
+    #[test]
+    fn sizes_are_known_beforehand() {
+        let sandbox = tempfile::tempdir().unwrap();
+        let file = sandbox.path().join("file");
+        fs::write(&file, "12345").unwrap();
+        let here = uri(file.to_str().unwrap());
+        let web = uri(&format!("{}/a", serve(answer("200 OK", 7, b""))));
+        let missing = uri(&format!("{}/a", serve(answer("404 Not Found", 7, b""))));
+        let empty = uri(&format!("{}/a", serve(answer("200 OK", 0, b""))));
+        let info = info(sandbox.path(), &[here, web, missing, empty]);
+        assert_eq!(sizes(&info), [Some(5), Some(7), None, None]);
     }
 
     #[test]

@@ -53,7 +53,8 @@ impl Store {
     /// share. Empties it: nobody knows any more what is in the files.
     pub fn open(shared: &Path, work_dir: &Path, limit: u64) -> io::Result<Store> {
         let own: String = work_dir.to_string_lossy().trim_matches('/').replace('/', "_");
-        let directory = shared.join(own.chars().rev().take(200).collect::<Vec<_>>().iter().rev().collect::<String>());
+        let directory =
+            shared.join(own.chars().rev().take(200).collect::<Vec<_>>().iter().rev().collect::<String>());
         match fs::remove_dir_all(&directory) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
@@ -86,10 +87,9 @@ impl Store {
     ) -> Lease {
         let key = |uri: &String| Key { user: user.map(str::to_owned), uri: uri.clone() };
         let directory = self.user_directory(user);
-        let mut lease =
-            Lease { store: self.clone(), directory, actions: vec![], held: vec![], own: vec![] };
+        let mut lease = Lease { store: self.clone(), directory, actions: vec![], held: vec![], own: vec![] };
         if !uris.iter().any(|(_, cached)| *cached) {
-            lease.actions = vec![Action::BypassCache; uris.len()];
+            lease.actions = vec![Action::Bypass; uris.len()];
             return lease;
         }
         let mut parts: Vec<Part> = uris
@@ -204,11 +204,9 @@ impl Lease {
 
     fn action(&self, part: Part) -> Action {
         match part {
-            Part::Hold(name) => Action::RetrieveFromCache(name),
-            Part::Bring(name) if self.own.iter().any(|(_, own)| *own == name) => {
-                Action::DownloadAndCache(name)
-            }
-            Part::Bring(_) | Part::Bypass | Part::Wait => Action::BypassCache,
+            Part::Hold(name) => Action::Retrieve(name),
+            Part::Bring(name) if self.own.iter().any(|(_, own)| *own == name) => Action::Download(name),
+            Part::Bring(_) | Part::Bypass | Part::Wait => Action::Bypass,
         }
     }
 
@@ -294,7 +292,7 @@ mod tests {
     async fn what_was_brought_is_there_for_others() {
         let (_top, store) = store(100);
         let first = lease(&store, &["a", "b", "a"], 5).await;
-        let brought = |name: &str| Action::DownloadAndCache(name.to_owned());
+        let brought = |name: &str| Action::Download(name.to_owned());
         assert_eq!(first.actions, [brought("c1-a"), brought("c2-b"), brought("c1-a")]);
         bring(&first);
         let waiting = tokio::spawn({
@@ -302,11 +300,11 @@ mod tests {
             async move { lease(&store, &["b"], 5).await.actions.clone() }
         });
         first.keep();
-        assert_eq!(waiting.await.unwrap(), [Action::RetrieveFromCache("c2-b".to_owned())]);
+        assert_eq!(waiting.await.unwrap(), [Action::Retrieve("c2-b".to_owned())]);
         assert_eq!(store.sizes(), (100, 10));
         // A file that somebody changed is none of ours.
         fs::write(store.directory.join("c1-a"), "other").unwrap();
-        assert_eq!(lease(&store, &["a"], 5).await.actions, [Action::RetrieveFromCache("c1-a".to_owned())]);
+        assert_eq!(lease(&store, &["a"], 5).await.actions, [Action::Retrieve("c1-a".to_owned())]);
         fs::write(store.directory.join("c1-a"), "shorter or longer").unwrap();
         assert_eq!(lease(&store, &["a"], 5).await.actions, [brought("c3-a")]);
     }
@@ -322,7 +320,7 @@ mod tests {
         tokio::task::yield_now().await;
         fs::write(first.directory.join("c1-a"), "12").unwrap();
         drop(first);
-        assert_eq!(waiting.await.unwrap(), [Action::BypassCache]);
+        assert_eq!(waiting.await.unwrap(), [Action::Bypass]);
         assert!(!store.directory.join("c1-a").exists());
         assert_eq!(store.sizes().1, 0);
     }
@@ -330,8 +328,8 @@ mod tests {
     #[tokio::test]
     async fn what_has_no_size_or_no_room_goes_past_the_cache() {
         let (_top, store) = store(4);
-        assert_eq!(lease(&store, &["a"], 5).await.actions, [Action::BypassCache]);
-        assert_eq!(lease(&store, &["a"], 0).await.actions, [Action::BypassCache]);
+        assert_eq!(lease(&store, &["a"], 5).await.actions, [Action::Bypass]);
+        assert_eq!(lease(&store, &["a"], 0).await.actions, [Action::Bypass]);
         let first = lease(&store, &["a"], 4).await;
         bring(&first);
         first.keep();

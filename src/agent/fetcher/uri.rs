@@ -22,10 +22,6 @@ pub enum UriError {
     EmptyOutputFile,
     #[error("URI output file must be within the sandbox directory")]
     OutputFileOutside,
-    #[error("'{scheme}' URIs are not supported yet: they need the Hadoop client")]
-    NeedsHadoop { scheme: String },
-    #[error("'{scheme}' URIs are not supported yet: use http, https, file or a path")]
-    Unsupported { scheme: String },
 }
 
 /// Where a resource is.
@@ -33,6 +29,9 @@ pub enum UriError {
 pub enum Place {
     Local(PathBuf),
     Http(String),
+    Ftp(String),
+    /// Whatever else: the Hadoop client may know it.
+    Hadoop(String),
 }
 
 /// What its file is called in the sandbox: all behind the last slash, a query included.
@@ -83,8 +82,8 @@ pub fn place(uri: &str, frameworks_home: Option<&Path>) -> Result<Place, UriErro
     };
     match scheme {
         "http" | "https" => Ok(Place::Http(uri.to_owned())),
-        "ftp" | "ftps" => Err(UriError::Unsupported { scheme: scheme.to_owned() }),
-        _ => Err(UriError::NeedsHadoop { scheme: scheme.to_owned() }),
+        "ftp" | "ftps" => Ok(Place::Ftp(uri.to_owned())),
+        _ => Ok(Place::Hadoop(uri.to_owned())),
     }
 }
 
@@ -206,8 +205,8 @@ mod tests {
         assert_eq!(place("a", None), Err(UriError::NoFrameworksHome));
         assert_eq!(place("a", Some(Path::new(""))), Err(UriError::NoFrameworksHome));
         assert_eq!(place("https://h/a", None), Ok(Place::Http("https://h/a".to_owned())));
-        assert_eq!(place("s3n://h/a", None), Err(UriError::NeedsHadoop { scheme: "s3n".to_owned() }));
-        assert_eq!(place("ftp://h/a", None), Err(UriError::Unsupported { scheme: "ftp".to_owned() }));
+        assert_eq!(place("s3n://h/a", None), Ok(Place::Hadoop("s3n://h/a".to_owned())));
+        assert_eq!(place("ftp://h/a", None), Ok(Place::Ftp("ftp://h/a".to_owned())));
     }
 
     #[test]

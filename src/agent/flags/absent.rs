@@ -16,16 +16,6 @@ pub const ABSENT: &[Flag] = &[
          kill (--recover=kill) old executors",
     )
     .absent("an agent does not yet recover what ran before it was restarted"),
-    Flag::with(
-        "hadoop_home",
-        Kind::Text,
-        "",
-        "Where to find Hadoop installed (for\n\
-         fetching framework executors from HDFS)\n\
-         (no default, look for HADOOP_HOME in\n\
-         environment or find hadoop on PATH)",
-    )
-    .absent("fetching through hadoop is not there yet"),
     Flag::unset("image_providers", Kind::Text, "Kinds of images that containers may have: APPC, DOCKER.")
         .absent("container images are not there yet"),
     Flag::unset("default_container_info", Kind::Json, "ContainerInfo of executors that have none, in JSON.")
@@ -40,8 +30,6 @@ pub const ABSENT: &[Flag] = &[
     Flag::unset("csi_plugin_config_dir", Kind::Text, "Directory of CSI plugins.")
         .absent("CSI plugins are not there yet"),
     Flag::unset("disk_profile_adaptor", Kind::Text, "A module that knows disk profiles.").absent(MODULES),
-    Flag::unset("container_logger", Kind::Text, "A module that writes stdout and stderr of containers.")
-        .absent("stdout and stderr are always files in the sandbox"),
     Flag::unset("secret_resolver", Kind::Text, "A module that resolves secrets.").absent(MODULES),
     Flag::unset("resource_estimator", Kind::Text, "A module that estimates resources to oversubscribe.")
         .absent(MODULES),

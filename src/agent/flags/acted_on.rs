@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::agent::containerizer::logger;
 use crate::coordination::url::Url;
 use crate::flags::common;
 use crate::flags::{Flag, Kind, Value};
@@ -77,7 +78,68 @@ pub const ACTED_ON: &[Flag] = &[
          The agent's own environment when not set.",
     )
     .check(object_of_texts),
+    Flag::with(
+        "hadoop_home",
+        Kind::Text,
+        "",
+        "Where to find Hadoop installed (for\n\
+         fetching framework executors from HDFS)\n\
+         (no default, look for HADOOP_HOME in\n\
+         environment or find hadoop on PATH)",
+    ),
+    Flag::with(
+        "fetcher_cache_size",
+        Kind::Bytes,
+        "2GB",
+        "Size of the cache of fetched files; with 0 nothing is cached.",
+    ),
+    Flag::with(
+        "fetcher_cache_dir",
+        Kind::Text,
+        "/tmp/mesos/fetch",
+        "Directory of the cache of fetched files, in a folder for each agent\n\
+         that is emptied when the agent starts.",
+    ),
+    Flag::with("fetcher_stall_timeout", Kind::Duration, "1mins", "How long a download may stand still."),
     Flag::with("frameworks_home", Kind::Text, "", "Directory prepended to relative executor URIs"),
+    Flag::with(
+        "gc_delay",
+        Kind::Duration,
+        "1weeks",
+        "Maximum amount of time to wait before cleaning up\n\
+         executor directories (e.g., 3days, 2weeks, etc).\n\
+         Note that this delay may be shorter depending on\n\
+         the available disk usage.",
+    ),
+    Flag::with(
+        "gc_disk_headroom",
+        Kind::Float,
+        "0.1",
+        "The part of the disk that is kept free by collecting sandboxes early.",
+    )
+    .check(zero_to_one),
+    Flag::with(
+        "disk_watch_interval",
+        Kind::Duration,
+        "1mins",
+        "Periodic time interval (e.g., 10secs, 2mins, etc)\n\
+         to check the disk usage",
+    ),
+    Flag::with(
+        "resource_monitoring_interval",
+        Kind::Duration,
+        "5secs",
+        "Periodic time interval for monitoring executor\n\
+         resource usage (e.g., 10secs, 1min, etc)",
+    ),
+    Flag::unset(
+        "container_logger",
+        Kind::Text,
+        "Where the output of containers goes: sandbox (stdout and stderr grow), which is\n\
+         the default, or logrotate (they do not, and older ones are kept beside them),\n\
+         with these defaults: logrotate,max_stdout_size=10MB,max_stderr_size=10MB,rotate=5",
+    )
+    .check(container_logger),
     Flag::with(
         "switch_user",
         Kind::Bool,
@@ -159,6 +221,10 @@ fn reconnect(value: &Value) -> Result<(), String> {
     }
 }
 
+fn container_logger(value: &Value) -> Result<(), String> {
+    logger::parse(&value.to_string()).map(|_| ())
+}
+
 fn master_address(value: &Value) -> Result<(), String> {
     let text = value.to_string();
     Url::parse(&text).map(|_| ()).map_err(|why| why.to_string())
@@ -189,7 +255,7 @@ pub(super) fn at_most_15_seconds(value: &Value) -> Result<(), String> {
     at_most(value, Duration::from_secs(15), "15secs")
 }
 
-pub(super) fn zero_to_one(value: &Value) -> Result<(), String> {
+fn zero_to_one(value: &Value) -> Result<(), String> {
     match value {
         Value::Float(number) if (0.0..=1.0).contains(number) => Ok(()),
         other => Err(format!("expected a number from 0 to 1, got '{other}'")),

@@ -1,12 +1,11 @@
 //! The rows of flags that are accepted and ignored: what they tune is not there, or is always so.
 
-use super::acted_on::{a_policy, at_most_15_seconds, zero_to_one};
+use super::acted_on::{a_policy, at_most_15_seconds};
 use crate::flags::{Flag, Kind};
 
 const RECOVERY: &str = "an agent does not yet recover what ran before it was restarted";
-const COLLECTION: &str = "sandboxes are not collected yet, they stay until somebody removes them";
+const COLLECTION: &str = "sandboxes of nested containers always go with that of their executor";
 const IPV6: &str = "no IPv6 address is listened on or told";
-const FETCHER: &str = "fetched files are not cached yet";
 const AUTHENTICATION: &str = "authentication is not there yet";
 const IMAGES: &str = "container images are not there yet, and --image_providers is refused";
 const DOCKER: &str = "the docker containerizer is not there yet, and refused in --containerizers";
@@ -59,46 +58,12 @@ pub const IGNORED: &[Flag] = &[
     )
     .harmless(RECOVERY),
     Flag::with(
-        "gc_delay",
-        Kind::Duration,
-        "1weeks",
-        "Maximum amount of time to wait before cleaning up\n\
-         executor directories (e.g., 3days, 2weeks, etc).\n\
-         Note that this delay may be shorter depending on\n\
-         the available disk usage.",
-    )
-    .harmless(COLLECTION),
-    Flag::with(
-        "gc_disk_headroom",
-        Kind::Float,
-        "0.1",
-        "The part of the disk that is kept free by collecting sandboxes early.",
-    )
-    .check(zero_to_one)
-    .harmless(COLLECTION),
-    Flag::with(
         "gc_non_executor_container_sandboxes",
         Kind::Bool,
         "false",
         "Whether sandboxes of nested containers are collected too.",
     )
     .harmless(COLLECTION),
-    Flag::with(
-        "disk_watch_interval",
-        Kind::Duration,
-        "1mins",
-        "Periodic time interval (e.g., 10secs, 2mins, etc)\n\
-         to check the disk usage",
-    )
-    .harmless(COLLECTION),
-    Flag::with(
-        "resource_monitoring_interval",
-        Kind::Duration,
-        "5secs",
-        "Periodic time interval for monitoring executor\n\
-         resource usage (e.g., 10secs, 1min, etc)",
-    )
-    .harmless("usage is measured when somebody asks for it"),
     Flag::with("launcher_dir", Kind::Text, "/usr/local/libexec/mesos", "Location of Mesos binaries")
         .harmless("executor and helpers are in this binary"),
     Flag::with(
@@ -116,17 +81,6 @@ pub const IGNORED: &[Flag] = &[
         .harmless(IPV6),
     Flag::unset("ip6_discovery_command", Kind::Text, "A shell command that prints the IPv6 address.")
         .harmless(IPV6),
-    Flag::with("fetcher_cache_size", Kind::Bytes, "2GB", "Size of the cache of fetched files.")
-        .harmless(FETCHER),
-    Flag::with(
-        "fetcher_cache_dir",
-        Kind::Text,
-        "/tmp/mesos/fetch",
-        "Directory of the cache of fetched files.",
-    )
-    .harmless(FETCHER),
-    Flag::with("fetcher_stall_timeout", Kind::Duration, "1mins", "How long a download may stand still.")
-        .harmless("a download that stands still is not given up yet"),
     Flag::with(
         "authentication_backoff_factor",
         Kind::Duration,

@@ -21,6 +21,7 @@ fn state() -> State {
         work_dir: "/work".into(),
         binary: "/bin/mesos".into(),
         launcher_dir: String::new(),
+        default_executor_flags: vec![],
         switch_user: false,
         registration_backoff: Duration::ZERO,
         executor_registration_timeout: Duration::from_secs(60),

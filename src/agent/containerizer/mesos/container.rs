@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{self, Write as _};
+use std::io;
 use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
@@ -13,11 +13,11 @@ use tokio::process::{Child, Command};
 use tokio::sync::watch;
 use tracing::{info, warn};
 
+use super::Shared;
+use super::fetching::{self, Fetch};
 use super::sandbox::{self, Output};
 use super::supervisor::LaunchInfo;
-use super::{Settings, Shared};
-use crate::agent::containerizer::{Exit, Launch, Report};
-use crate::agent::fetcher::{FetcherInfo, Item, Nanoseconds, uri};
+use crate::agent::containerizer::{Exit, Launch, Report, logger};
 use crate::base::end::End;
 use crate::posix::start::{self, Tie};
 use crate::posix::tree;
@@ -39,12 +39,8 @@ enum Failure {
     User(#[from] user::UserError),
     #[error("{0}")]
     Sandbox(#[from] sandbox::SandboxError),
-    #[error("Could not fetch: {0}")]
-    Uri(#[from] uri::UriError),
-    #[error("Failed to execute mesos-fetcher: {0}")]
-    Fetcher(io::Error),
-    #[error("Failed to fetch all URIs for container '{container}': {end}")]
-    Fetch { container: String, end: End },
+    #[error("{0}")]
+    Fetch(#[from] fetching::FetchFailure),
     #[error("Failed to fork: {0}")]
     Fork(io::Error),
 }
@@ -70,48 +66,16 @@ async fn start(
     launch: &Launch,
     destroyed: &mut watch::Receiver<bool>,
 ) -> Result<Option<Child>, Failure> {
-    let settings = &shared.settings;
     let (output, identity) = prepare(launch).await?;
-    if let Err(error) = fetchable(settings, launch) {
-        // Whoever opens the sandbox to see why finds it there, as with a fetch that failed.
-        let _ = writeln!(&output.stderr, "Could not fetch: {error}");
-        shared.fetches.failed.increment();
-        return Err(error.into());
-    }
-    if !launch.command.uris.is_empty() {
-        let started = fetcher(settings, launch, &output, identity).await;
-        let mut fetcher = started.map_err(|error| {
-            shared.fetches.failed.increment();
-            Failure::Fetcher(error)
-        })?;
-        let status = tokio::select! {
-            status = fetcher.wait() => status.map_err(Failure::Fetcher)?,
-            () = requested(destroyed) => {
-                // Dropping it kills it too, but would not wait.
-                let _ = fetcher.kill().await;
-                return Ok(None);
-            }
-        };
-        let end = End::from(status);
-        if !end.is_success() {
-            shared.fetches.failed.increment();
-            return Err(Failure::Fetch { container: launch.container.value.clone(), end });
-        }
-        shared.fetches.succeeded.increment();
+    let fetch = Fetch { settings: &shared.settings, launch, output: &output, identity };
+    tokio::select! {
+        fetched = fetching::fetch(shared, fetch) => fetched?,
+        () = requested(destroyed) => return Ok(None),
     }
     if *destroyed.borrow() {
         return Ok(None);
     }
     supervisor(shared, launch, output).await.map(Some).map_err(Failure::Fork)
-}
-
-/// Whether every URI is of a kind that can be fetched, into the sandbox.
-fn fetchable(settings: &Settings, launch: &Launch) -> Result<(), uri::UriError> {
-    for uri in &launch.command.uris {
-        uri::target(&uri.value, uri.output_file.as_deref())?;
-        uri::place(&uri.value, settings.frameworks_home.as_deref())?;
-    }
-    Ok(())
 }
 
 /// Looking up a user and making directories may take the disk's or a name service's time.
@@ -150,37 +114,6 @@ async fn helper(
     Ok(child)
 }
 
-async fn fetcher(
-    settings: &Settings,
-    launch: &Launch,
-    output: &Output,
-    identity: Option<Identity>,
-) -> io::Result<Child> {
-    use std::os::unix::process::CommandExt;
-
-    let timeout = u64::try_from(settings.fetcher_stall_timeout.as_nanos()).unwrap_or(u64::MAX);
-    let info = FetcherInfo {
-        sandbox_directory: launch.directory.clone(),
-        items: launch.command.uris.iter().map(Item::from).collect(),
-        user: launch.user.clone(),
-        frameworks_home: settings.frameworks_home.clone(),
-        stall_timeout: Some(Nanoseconds { nanoseconds: timeout }),
-    };
-    let mut command = std::process::Command::new(&settings.program);
-    command.arg0("mesos-fetcher");
-    // It runs as the task's user, who is not to read the agent's environment.
-    let passed = std::env::vars_os().filter(|(name, _)| is_for_the_fetcher(&name.to_string_lossy()));
-    command.env_clear().env("PATH", start::DEFAULT_PATH).envs(passed);
-    let output = [output.stdout.try_clone()?, output.stderr.try_clone()?];
-    helper(command, output, identity, &serde_json::to_vec(&info)?, |_| {}).await
-}
-
-/// How to reach the network, and where its certificates are.
-fn is_for_the_fetcher(variable: &str) -> bool {
-    let name = variable.to_ascii_lowercase();
-    matches!(name.as_str(), "tz" | "ssl_cert_file" | "ssl_cert_dir") || name.ends_with("_proxy")
-}
-
 async fn supervisor(shared: &Shared, launch: &Launch, output: Output) -> io::Result<Child> {
     use std::os::unix::process::CommandExt;
 
@@ -191,6 +124,7 @@ async fn supervisor(shared: &Shared, launch: &Launch, output: Output) -> io::Res
         environment: environment(launch),
         directory: launch.directory.clone(),
         user: launch.user.clone(),
+        rotation: shared.settings.rotation.map(|rotation| logger::of_container(rotation, &launch.command)),
     };
     let mut command = std::process::Command::new(&shared.settings.program);
     command.arg0("mesos-containerizer").arg("launch").env_clear();

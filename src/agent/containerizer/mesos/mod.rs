@@ -7,19 +7,22 @@
 //! Absent on purpose: waiting for anything in a method; what happens comes back as a `Report`.
 
 mod container;
+mod fetching;
 mod sandbox;
 pub mod supervisor;
 
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use tokio::sync::{mpsc, watch};
 use tracing::warn;
 
 use super::{Launch, Report};
+use crate::agent::fetcher::store::Store;
 use crate::metrics::Counter;
+use crate::posix::rotate::Rotation;
 use crate::posix::tree;
 use crate::proto::{ContainerId, ResourceStatistics, task_status};
 
@@ -32,6 +35,13 @@ pub struct Settings {
     pub frameworks_home: Option<PathBuf>,
     /// `--fetcher_stall_timeout`.
     pub fetcher_stall_timeout: Duration,
+    /// `--hadoop_home`; `None`: what the agent's environment says.
+    pub hadoop_home: Option<PathBuf>,
+    pub fetcher_cache: Arc<Store>,
+    /// `--container_logger`: bounds of what containers write.
+    pub rotation: Option<Rotation>,
+    /// `--resource_monitoring_interval`: measurements are at most this old.
+    pub monitoring_interval: Duration,
 }
 
 /// The containers of one agent. Cloning it gives another handle.
@@ -46,6 +56,15 @@ struct Shared {
     running: Mutex<HashMap<ContainerId, Running>>,
     reports: mpsc::UnboundedSender<Report>,
     fetches: Fetches,
+    /// The last measurement. Who takes another has it meanwhile, so that nobody else does.
+    measured: tokio::sync::Mutex<Option<Measured>>,
+}
+
+/// What all containers that ran at that time used.
+#[derive(Debug)]
+struct Measured {
+    at: Instant,
+    usage: HashMap<ContainerId, ResourceStatistics>,
 }
 
 /// Containers whose URIs were fetched, or could not be.
@@ -67,8 +86,19 @@ impl Containerizer {
     /// The reports come through the receiver, in the order of events per container.
     pub fn new(settings: Settings) -> (Containerizer, mpsc::UnboundedReceiver<Report>) {
         let (reports, receiver) = mpsc::unbounded_channel();
-        let shared = Shared { settings, running: Mutex::default(), reports, fetches: Fetches::default() };
+        let shared = Shared {
+            settings,
+            running: Mutex::default(),
+            reports,
+            fetches: Fetches::default(),
+            measured: Default::default(),
+        };
         (Containerizer { shared: Arc::new(shared) }, receiver)
+    }
+
+    /// Bytes that the fetcher's cache may hold, and holds.
+    pub fn cached(&self) -> (u64, u64) {
+        self.shared.settings.fetcher_cache.sizes()
     }
 
     /// How fetching went so far.
@@ -112,26 +142,39 @@ impl Containerizer {
         }
     }
 
-    /// What these containers use now, without limits, which the agent knows; those not running are left out.
+    /// What these containers use, without limits, which the agent knows; those not running are left out. No older
+    /// than `--resource_monitoring_interval`, but for containers that started since: then all are measured anew.
     ///
     /// One reading of /proc serves all. Source: `PosixCpuIsolatorProcess::usage` and mem, posix.hpp 1.11.
     pub async fn usage(&self, containers: Vec<ContainerId>) -> Vec<(ContainerId, ResourceStatistics)> {
-        let pids: Vec<(ContainerId, i32)> = {
+        let running: HashMap<ContainerId, i32> = {
             let running = self.shared.running();
-            let pid = |id: &ContainerId| running.get(id).and_then(|running| running.pid);
-            containers.into_iter().filter_map(|id| pid(&id).map(|pid| (id, pid))).collect()
+            running.iter().filter_map(|(id, running)| Some((id.clone(), running.pid?))).collect()
         };
-        let read = tokio::task::spawn_blocking(move || {
-            let all = tree::processes().ok()?;
-            let usage = |(id, pid)| (id, statistics(tree::usage(&tree::descendants(pid, &all), &all)));
-            Some(pids.into_iter().map(usage).collect())
-        });
-        read.await.ok().flatten().unwrap_or_default()
+        let wanted: Vec<ContainerId> = containers.into_iter().filter(|id| running.contains_key(id)).collect();
+        let mut measured = self.shared.measured.lock().await;
+        let interval = self.shared.settings.monitoring_interval;
+        let is_fresh = |measured: &Measured| {
+            measured.at.elapsed() < interval && wanted.iter().all(|id| measured.usage.contains_key(id))
+        };
+        if !measured.as_ref().is_some_and(is_fresh) {
+            let at = Instant::now();
+            let usage = tokio::task::spawn_blocking(move || measure(running)).await.unwrap_or_default();
+            *measured = Some(Measured { at, usage });
+        }
+        let Some(measured) = &*measured else { return Vec::new() };
+        wanted.into_iter().filter_map(|id| Some((id.clone(), measured.usage.get(&id)?.clone()))).collect()
     }
 }
 
-fn statistics(usage: tree::Usage) -> ResourceStatistics {
+fn measure(pids: HashMap<ContainerId, i32>) -> HashMap<ContainerId, ResourceStatistics> {
+    let Ok(all) = tree::processes() else { return HashMap::new() };
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let usage = |(id, pid)| (id, statistics(now, tree::usage(&tree::descendants(pid, &all), &all)));
+    pids.into_iter().map(usage).collect()
+}
+
+fn statistics(now: Duration, usage: tree::Usage) -> ResourceStatistics {
     ResourceStatistics {
         timestamp: now.as_secs_f64(),
         processes: Some(usage.processes),

@@ -1,14 +1,18 @@
 //! `mesos containerizer launch`: the process above everything in a container.
 //!
 //! It starts the executor in a session of its own, adopts all that is orphaned below it, and ends, in the
-//! same way as the executor did, only when nothing is left. SIGTERM makes it kill all. It has one thread.
+//! same way as the executor did, only when nothing is left. SIGTERM makes it kill all. It has one thread, and one
+//! for each stream of which it keeps only so much.
 //!
 //! Source: launch.cpp 1.11, whose `mesos-containerizer launch` waits the same way but adopts nobody.
 
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::io;
-use std::path::PathBuf;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use nix::errno::Errno;
@@ -19,7 +23,9 @@ use nix::unistd::Pid;
 use serde::{Deserialize, Serialize};
 
 use crate::base::end::End;
+use crate::posix::rotate::{self, Limits, Rotating, Rotation};
 use crate::posix::start::{self, Tie};
+use crate::posix::user::Identity;
 use crate::posix::{tree, user};
 use crate::proto::CommandInfo;
 
@@ -36,6 +42,9 @@ pub struct LaunchInfo {
     pub environment: BTreeMap<String, String>,
     pub directory: PathBuf,
     pub user: Option<String>,
+    /// Bounds of its output; without them it goes where ours goes.
+    #[serde(default)]
+    pub rotation: Option<Rotation>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -55,7 +64,12 @@ enum LaunchError {
 pub fn run(info: LaunchInfo) -> End {
     let signals = watched();
     match launch(info) {
-        Ok(leader) => wait(leader, &signals),
+        Ok((leader, loggers)) => {
+            let end = wait(leader, &signals);
+            // With the last process the last writer is gone, and what it wrote is all there.
+            loggers.into_iter().for_each(|logger| drop(logger.join()));
+            end
+        }
         Err(error) => {
             eprintln!("{error}");
             End::Code(1)
@@ -88,7 +102,7 @@ fn watched() -> SigSet {
     signals
 }
 
-fn launch(info: LaunchInfo) -> Result<Pid, LaunchError> {
+fn launch(info: LaunchInfo) -> Result<(Pid, Vec<JoinHandle<()>>), LaunchError> {
     nix::sys::prctl::set_child_subreaper(true).map_err(LaunchError::Adopt)?;
     let identity = info.user.as_deref().map(user::switch_to).transpose()?.flatten();
     let shown = info.value.clone().unwrap_or_default();
@@ -100,9 +114,42 @@ fn launch(info: LaunchInfo) -> Result<Pid, LaunchError> {
     };
     let mut command: Command = start::program(&command).ok_or(LaunchError::NoValue)?;
     command.env_clear().envs(&info.environment).current_dir(&info.directory).stdin(Stdio::null());
+    let loggers = match info.rotation {
+        Some(rotation) => log_to_bounded_files(&mut command, &info.directory, rotation, identity.as_ref()),
+        None => Vec::new(),
+    };
     start::detach(&mut command, identity, Tie::DiesWithParent);
     let child = command.spawn().map_err(|error| LaunchError::Execute(shown, error))?;
-    Ok(Pid::from_raw(child.id() as i32))
+    Ok((Pid::from_raw(child.id() as i32), loggers))
+}
+
+/// Our own output is that of the sandbox. A stream that cannot be bounded is said to be, and is not.
+fn log_to_bounded_files(
+    command: &mut Command,
+    directory: &Path,
+    rotation: Rotation,
+    owner: Option<&Identity>,
+) -> Vec<JoinHandle<()>> {
+    let pump = |name: &str, own: BorrowedFd<'_>, limits: Limits| {
+        let file = File::from(own.try_clone_to_owned()?);
+        rotate::pump(Rotating::open(directory, name, file, limits, owner.cloned())?)
+    };
+    let stdout = pump("stdout", io::stdout().as_fd(), rotation.stdout);
+    let stderr = pump("stderr", io::stderr().as_fd(), rotation.stderr);
+    let mut loggers = Vec::new();
+    for (name, pumped) in [("stdout", stdout), ("stderr", stderr)] {
+        match pumped {
+            Ok((stream, logger)) => {
+                match name {
+                    "stdout" => command.stdout(stream),
+                    _ => command.stderr(stream),
+                };
+                loggers.push(logger);
+            }
+            Err(error) => eprintln!("{name} is not bounded: {error}"),
+        }
+    }
+    loggers
 }
 
 /// Until the leader ends or we are told to kill; then until nothing is left.
