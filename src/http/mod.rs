@@ -7,6 +7,7 @@ pub mod content;
 pub mod error;
 pub mod etag;
 pub mod json;
+pub mod origin;
 pub mod query;
 pub mod recordio;
 pub mod route;

@@ -6,6 +6,7 @@ pub mod allocator;
 pub mod core;
 mod engine;
 pub mod events;
+pub mod feed;
 pub mod flags;
 pub mod http;
 pub mod metrics;

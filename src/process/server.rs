@@ -43,6 +43,7 @@ use super::connection::Connection;
 use super::{gzip, inbound};
 use crate::base::upid::Upid;
 use crate::http::error::HttpError;
+use crate::http::origin;
 use crate::http::route::{Rest, Routes};
 
 /// A message as it came: who it is for, what it is called, who says to have sent it.
@@ -317,6 +318,7 @@ impl Server {
     ) -> Result<Response, HttpError> {
         let (mut head, body) = request.into_parts();
         let target = self.routes.find(&head.method, head.uri.path())?;
+        origin::check(&head.method, &head.headers)?;
         let body = if target.endpoint.streaming {
             Body::new(body)
         } else {

@@ -22,6 +22,7 @@ mod housekeeping;
 mod logging;
 mod metrics;
 mod operators;
+mod overview;
 mod profiler;
 mod registry;
 mod registry_ensembles;

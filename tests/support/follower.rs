@@ -134,9 +134,14 @@ pub fn name(event: &Value) -> String {
 
 impl Listener {
     pub fn open(port: u16, query: &str, last_id: Option<&str>) -> Listener {
+        Listener::at(port, &format!("/events{query}"), last_id)
+    }
+
+    /// Of another stream of the same form.
+    pub fn at(port: u16, path: &str, last_id: Option<&str>) -> Listener {
         let mut headers = vec![("Accept", "text/event-stream"), ("Accept-Encoding", "gzip")];
         headers.extend(last_id.map(|id| ("Last-Event-ID", id)));
-        let request = raw::request("GET", &format!("/events{query}"), &headers, b"");
+        let request = raw::request("GET", path, &headers, b"");
         let (stream, reader) = open(port, &request);
         let reader = BufReader::new(Chunks::new(reader));
         Listener { reader, last_id: None, _stream: stream }

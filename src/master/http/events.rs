@@ -90,7 +90,7 @@ pub async fn events(
 }
 
 /// The number in an id, if it is one of this master's life.
-fn resumed(id: &str, life: &str) -> Option<u64> {
+pub(super) fn resumed(id: &str, life: &str) -> Option<u64> {
     id.trim().strip_prefix(life)?.strip_prefix(':')?.parse().ok()
 }
 

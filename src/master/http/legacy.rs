@@ -50,7 +50,7 @@ pub async fn roles(State(site): State<Site>, uri: Uri, headers: HeaderMap) -> An
 impl Site {
     /// Answers with what the cluster shows, and with a tag of it: who has that already, and says so, is told that
     /// nothing changed (304), before anything is written.
-    async fn show(&self, read: Read, query: &Query, headers: &HeaderMap) -> Answer {
+    pub(super) async fn show(&self, read: Read, query: &Query, headers: &HeaderMap) -> Answer {
         let life = &self.inner.info.id;
         if etag::asks(headers)
             && let Some(known) = etag::not_modified(headers, &etag::tag(life, self.version().await?))

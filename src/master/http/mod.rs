@@ -9,11 +9,13 @@ mod absent;
 mod events;
 mod legacy;
 mod operator;
+mod pages;
 mod reads;
 mod registry;
 mod routes;
 mod scheduler;
 mod stats;
+mod through;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -26,6 +28,7 @@ use tokio::sync::Semaphore;
 
 use super::core::{Answer, Event, ReplyId};
 use super::events::Hub;
+use super::feed::Feed;
 use super::flags::Flags;
 use super::run::{Core, Ended};
 use super::seat::Seat;
@@ -62,6 +65,9 @@ struct Inner {
     reads: reads::Reads,
     calls: Semaphore,
     parses: Semaphore,
+    feed: Feed,
+    whole: pages::Whole,
+    through: Arc<Semaphore>,
 }
 
 /// What other endpoints of the process serve too.
@@ -77,7 +83,10 @@ impl Site {
     pub fn new(core: Core, flags: Arc<Flags>, info: Arc<MasterInfo>, seat: Seat, tools: Tools) -> Site {
         let reads = reads::Reads::new(tools.metrics.counter("master/http_cache_hits"));
         let (calls, parses) = (Semaphore::new(CALLS), Semaphore::new(PARSES));
-        Site { inner: Arc::new(Inner { core, flags, info, seat, tools, reads, calls, parses }) }
+        let (feed, whole) = (Feed::new(core.clone()), pages::Whole::default());
+        let through = Arc::new(Semaphore::new(through::MOST));
+        let inner = Inner { core, flags, info, seat, tools, reads, calls, parses, feed, whole, through };
+        Site { inner: Arc::new(inner) }
     }
 
     fn webui_dir(&self) -> Option<&Path> {

@@ -22,7 +22,7 @@ use crate::master::view::v1::Ask;
 use crate::master::view::{self, Page};
 use crate::metrics::Counter;
 use crate::proto::writer::Encoding;
-use crate::proto::{AgentId, FrameworkId};
+use crate::proto::{AgentId, FrameworkId, TaskId};
 
 /// Renderings at once; each may need as many bytes as the whole state has.
 const RENDERINGS: usize = 4;
@@ -36,6 +36,8 @@ pub enum Read {
     Frameworks(Option<FrameworkId>),
     Tasks(Page),
     Roles,
+    Offers,
+    Task(FrameworkId, TaskId),
     /// A call of the operator API.
     Call(Ask, Encoding),
     /// The first record of SUBSCRIBE.
@@ -51,6 +53,8 @@ impl Read {
             Read::Frameworks(only) => view::frameworks(cluster, only.as_ref()),
             Read::Tasks(page) => view::tasks(cluster, page),
             Read::Roles => view::roles(cluster, flags),
+            Read::Offers => view::offers(cluster),
+            Read::Task(framework, id) => view::v1::task(cluster, framework, id),
             Read::Subscribed(encoding) => recordio::enclose(view::v1::subscribed(cluster, *encoding)),
             Read::Call(ask, encoding) => view::v1::answer(*ask, cluster, flags, *encoding),
         }
@@ -64,10 +68,11 @@ impl Read {
             | Read::Agents(None)
             | Read::Frameworks(None)
             | Read::Roles
+            | Read::Offers
             | Read::Call(..)
             | Read::Subscribed(_) => true,
             Read::Tasks(page) => *page == Page::default(),
-            Read::Agents(Some(_)) | Read::Frameworks(Some(_)) => false,
+            Read::Agents(Some(_)) | Read::Frameworks(Some(_)) | Read::Task(..) => false,
         }
     }
 }

@@ -3,7 +3,9 @@
 use axum::middleware::from_fn_with_state;
 use axum::routing::{MethodRouter, any, get};
 
-use super::{Site, absent, events, leader_only, legacy, operator, registry, scheduler, stats};
+use super::{
+    Site, absent, events, leader_only, legacy, operator, pages, registry, scheduler, stats, through,
+};
 use crate::http::route::{Endpoint, Routes};
 use crate::webui;
 
@@ -173,6 +175,82 @@ const EVENTS: Endpoint = Endpoint {
     ..Endpoint::DEFAULT
 };
 
+const OVERVIEW: Endpoint = Endpoint {
+    path: "/overview",
+    methods: &["GET"],
+    tldr: "The cluster as the web pages show it, as rows.",
+    description: &[
+        "Agents, frameworks and tasks, each an array whose places `columns` names: a fraction of `/state`.",
+        "`at` says where it stands: `/overview/changes` tells what changes from there on.",
+        "It is meant for the pages of the same version, and may look otherwise in the next.",
+    ],
+    authentication: true,
+    ..Endpoint::DEFAULT
+};
+
+const CHANGES: Endpoint = Endpoint {
+    path: "/overview/changes",
+    methods: &["GET"],
+    tldr: "What changes of `/overview`, as server-sent events.",
+    description: &[
+        "Once a second, if anything changed: an event `change` with rows that are new or read differently (`set`,",
+        "by their first place), ids of those that are no more (`gone`), and for lists of what is over how many of",
+        "the oldest were `dropped` and which were `added`. Every 15 seconds there is a comment.",
+        "",
+        "`Last-Event-ID` (or the query parameter `after`) says which is the last that is known: the `at` of an",
+        "overview, or the `id` of a change. If what follows it is not remembered, the only event is `reset`: the",
+        "overview has to be read anew.",
+    ],
+    authentication: true,
+    ..Endpoint::DEFAULT
+};
+
+const OFFERS: Endpoint = Endpoint {
+    path: "/overview/offers",
+    methods: &["GET"],
+    tldr: "The offers that are out, as rows.",
+    description: &["Has an ETag, as `/state` has."],
+    authentication: true,
+    ..Endpoint::DEFAULT
+};
+
+const TASK: Endpoint = Endpoint {
+    path: "/overview/task",
+    methods: &["GET"],
+    tldr: "All that is known of one task.",
+    description: &[
+        "Answers as GET_TASKS does, with those tasks only that the framework has, or had, by this id.",
+        "",
+        "Query parameters:",
+        "",
+        ">        framework_id=VALUE   The framework.",
+        ">        task_id=VALUE        The task.",
+    ],
+    authentication: true,
+    ..Endpoint::DEFAULT
+};
+
+const LEADER: Endpoint = Endpoint {
+    path: "/leader",
+    methods: &["GET"],
+    tldr: "Who leads, as far as this master knows.",
+    description: &["Answered by every master, where `/redirect` sends on to the leader."],
+    ..Endpoint::DEFAULT
+};
+
+const AGENT: Endpoint = Endpoint {
+    path: "/agent",
+    methods: &["GET"],
+    tldr: "Reads from an agent, through the master.",
+    description: &[
+        "`/master/agent/ID/state` answers as `/state` of the agent does; so do `monitor/statistics`, `containers`,",
+        "`flags`, `metrics/snapshot`, `files/browse`, `files/read` and `files/download`. For web pages: a browser",
+        "has to reach the master only.",
+    ],
+    authentication: true,
+    ..Endpoint::DEFAULT
+};
+
 const SCHEDULER: Endpoint = Endpoint {
     path: "/api/v1/scheduler",
     methods: &["POST"],
@@ -204,10 +282,16 @@ pub fn bind(routes: &mut Routes, site: &Site) {
     of_the_leader(&TEARDOWN, any(legacy::teardown));
     of_the_leader(&KILL, any(legacy::kill));
     of_the_leader(&EVENTS, any(events::events));
+    of_the_leader(&OVERVIEW, any(pages::overview));
+    of_the_leader(&CHANGES, any(pages::changes));
+    of_the_leader(&OFFERS, any(pages::offers));
+    of_the_leader(&TASK, any(pages::task));
+    of_the_leader(&AGENT, any(through::agent));
     of_the_leader(&OPERATOR, any(operator::operator));
     of_the_leader(&SCHEDULER, any(scheduler::scheduler));
     of_the_leader(&WEIGHTS, get(legacy::weights).put(legacy::change_weights));
     routes.add(MASTER, &FLAGS, any(legacy::flags).with_state(site.clone()));
+    routes.add(MASTER, &LEADER, any(pages::leader).with_state(site.clone()));
     routes.add(MASTER, &HEALTH, any(legacy::health));
     routes.add(MASTER, &REDIRECT, any(legacy::redirect).with_state(site.clone()));
     routes.add(MASTER, &stats::STATS, any(stats::stats).with_state(site.clone()));

@@ -10,6 +10,7 @@
 mod agents;
 mod frameworks;
 mod model;
+mod overview;
 mod roles;
 mod state;
 mod summary;
@@ -20,6 +21,7 @@ pub mod v1;
 
 pub use agents::agents;
 pub use frameworks::frameworks;
+pub use overview::{changes, offers, overview};
 pub use roles::roles;
 pub use state::state;
 pub use summary::summary;

@@ -19,7 +19,7 @@ use crate::master::core::state::Cluster;
 use crate::master::flags::Flags;
 use crate::proto::master::{Response, response};
 use crate::proto::writer::{Encoding, Fields, encode, write};
-use crate::proto::{self, WeightInfo, value};
+use crate::proto::{self, FrameworkId, TaskId, WeightInfo, value};
 use crate::resources::scalar;
 
 /// The calls that read the cluster.
@@ -70,6 +70,16 @@ pub fn answer(ask: Ask, cluster: &Cluster, flags: &Flags, encoding: Encoding) ->
         Ask::Weights => encode(&weights(flags), encoding),
         Ask::Master => encode(&master(cluster), encoding),
     }
+}
+
+/// As the answer to GET_TASKS, in JSON, with those tasks only that a framework has, or had, by this id.
+pub fn task(cluster: &Cluster, framework: &FrameworkId, id: &TaskId) -> Vec<u8> {
+    let mut out = Vec::with_capacity(4096);
+    write::<Response>(&mut out, Encoding::Json, |answer| {
+        answer.enumeration("type", response::Type::GetTasks as i32);
+        answer.object("get_tasks", |fields| state::task(fields, cluster, framework, id));
+    });
+    out
 }
 
 fn roles(cluster: &Cluster, flags: &Flags) -> Response {

@@ -3,6 +3,7 @@
 use super::{Ask, parts};
 use crate::master::core::state::{Cluster, Framework};
 use crate::proto::writer::Fields;
+use crate::proto::{FrameworkId, TaskId};
 
 /// Bytes that an answer takes, roughly, in JSON.
 pub(super) fn size(ask: Ask, cluster: &Cluster) -> usize {
@@ -77,6 +78,24 @@ pub(super) fn tasks(fields: &mut Fields<'_>, cluster: &Cluster) {
     });
     fields.list("completed_tasks", |list| {
         let tasks = frameworks().flat_map(|framework| &framework.completed_tasks);
+        tasks.for_each(|task| list.object(|fields| parts::task(fields, task)));
+    });
+}
+
+/// The tasks of one id; of those that ended there may be several.
+pub(super) fn task(fields: &mut Fields<'_>, cluster: &Cluster, framework: &FrameworkId, id: &TaskId) {
+    let frameworks = || frameworks_of(cluster).filter(|known| known.id == *framework);
+    fields.list("tasks", |list| {
+        let tasks = frameworks().filter_map(|framework| framework.tasks.get(id));
+        tasks.for_each(|task| list.object(|fields| parts::task(fields, task)));
+    });
+    fields.list("unreachable_tasks", |list| {
+        let tasks = frameworks().filter_map(|framework| framework.unreachable_tasks.get(id));
+        tasks.for_each(|task| list.object(|fields| parts::task(fields, task)));
+    });
+    fields.list("completed_tasks", |list| {
+        let tasks = frameworks().flat_map(|framework| &framework.completed_tasks);
+        let tasks = tasks.filter(|task| task.id == *id);
         tasks.for_each(|task| list.object(|fields| parts::task(fields, task)));
     });
 }
