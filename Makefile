@@ -13,7 +13,12 @@ fish $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/mesos.fish
 endef
 export COMPLETIONS
 
-.PHONY: help deps build demo test check fmt lint tidy sim conformance bench install units proto bless clean
+# The web pages: built from what is below assets/ into assets/dist, which the binary holds.
+PAGES := assets/dist/index.html
+PAGES_OF := $(shell find assets/src assets/public -type f) $(wildcard assets/index.html assets/*.json assets/*.ts)
+MODULES := assets/node_modules/.package-lock.json
+
+.PHONY: help deps build demo test check fmt lint tidy pages webui sim conformance bench install units proto bless clean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 20
@@ -21,18 +26,31 @@ help: ## this list
 deps: ## install what building and testing need and this machine lacks (Debian)
 	@tests/deps
 
-build: deps ## the release binary, target/release/mesos
+build: deps pages ## the release binary with its web pages, target/release/mesos
 	$(CARGO) build --release --bin mesos
 
-demo: deps ## a whole cluster in one process, a task on it, its output; ends on Ctrl-C or Enter
+demo: deps pages ## a whole cluster in one process, a task on it, its output; ends on Ctrl-C or Enter
 	$(CARGO) build --bin mesos
 	@tests/demo "$${CARGO_TARGET_DIR:-target}/debug/mesos"
 
-test: deps check ## everything: unit, integration, bad input, simulation, real clients
+test: deps pages check ## everything: unit, integration, bad input, simulation, real clients, web pages in a browser
 	$(CARGO) test --lib --bins
 	$(MAKE) tidy
 	$(CARGO) test --test integration --test conformance
+	$(MAKE) webui
 	$(MAKE) sim
+
+pages: $(PAGES) ## the web pages, assets/dist
+
+$(PAGES): $(PAGES_OF) $(MODULES)
+	cd assets && npm run --silent build
+
+$(MODULES): assets/package.json assets/package-lock.json assets/.npmrc
+	cd assets && npm ci && touch node_modules/.package-lock.json
+
+webui: deps pages ## the web pages: unit tests, then in Chromium against real clusters
+	cd assets && npm test
+	$(CARGO) test --test webui -- --nocapture
 
 check: ## format and lints
 	$(CARGO) fmt --all --check
@@ -75,3 +93,4 @@ bless: ## rewrite golden files; read the diff
 
 clean: ## remove what was built
 	$(CARGO) clean
+	rm -rf assets/node_modules assets/shots assets/dist/app assets/dist/assets assets/dist/index.html

@@ -1,9 +1,14 @@
 //! The web pages: those embedded in the binary, or those of a folder (`--webui_dir`).
 //!
 //! Served at `/` and below `/app`, `/assets` and `/static`, where the pages of Apache Mesos 1.11 and 0.15 keep
-//! their parts. Nothing else of the folder is reachable.
+//! their parts. Nothing else of the folder is reachable. Ours are built from `assets/` by `make`; a binary that was
+//! built without them says so in their place.
+//!
+//! Our pages run nothing but their own script and ask nobody but the master that served them; those of a folder may
+//! be others, which need more. No page may be framed by another.
 #![expect(clippy::disallowed_methods, reason = "a shell: it reads the folder")]
 
+use std::borrow::Cow;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
@@ -11,18 +16,38 @@ use axum::Extension;
 use axum::extract::State;
 use axum::response::Response;
 use axum::routing::any;
-use http::HeaderValue;
-use http::header::CONTENT_TYPE;
+use http::header::{
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
+    X_FRAME_OPTIONS,
+};
+use http::{HeaderMap, HeaderValue};
 use percent_encoding::percent_decode_str;
 use rust_embed::Embed;
 
 use crate::files::download::content_type;
 use crate::http::error::HttpError;
+use crate::http::etag;
 use crate::http::route::{Endpoint, Rest, Routes};
 
 #[derive(Embed)]
-#[folder = "assets/"]
+#[folder = "assets/dist/"]
 struct Pages;
+
+const INDEX: &str = "index.html";
+
+/// What our pages may do. Styles of elements are set by scripts, which this does not concern.
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
+    base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
+/// What those of a folder may not.
+const OTHERS_POLICY: &str = "frame-ancestors 'none'";
+
+/// In place of pages that were not there when the binary was built.
+const NOT_BUILT: &str = "<!doctype html><html lang=en><meta charset=utf-8><title>Mesos</title>\
+    <h1>The web pages are not in this binary</h1>\
+    <p>It was built by <code>cargo build</code> alone. <code>make build</code> builds them too.</p>\
+    <p>The API is here: <a href=/help>/help</a>, <a href=/state>/state</a>,\
+    <a href=/metrics/snapshot>/metrics/snapshot</a>.</p></html>\n";
 
 /// A file larger than this is no page.
 const LARGEST: u64 = 32 << 20;
@@ -48,11 +73,12 @@ type Place = (Option<Arc<Path>>, &'static str);
 async fn page(
     State((dir, below)): State<Place>,
     rest: Option<Extension<Rest>>,
+    headers: HeaderMap,
 ) -> Result<Response, HttpError> {
     let rest = rest.map(|Extension(Rest(rest))| rest).unwrap_or_default();
     let rest = percent_decode_str(&rest).decode_utf8().map_err(|_| HttpError::not_found())?;
     let name = match below {
-        "" if rest.is_empty() => PathBuf::from("index.html"),
+        "" if rest.is_empty() => PathBuf::from(INDEX),
         "" => return Err(HttpError::not_found()),
         below => Path::new(below).join(&*rest),
     };
@@ -60,14 +86,48 @@ async fn page(
     if !plain || name.as_os_str().as_encoded_bytes().contains(&0) {
         return Err(HttpError::not_found());
     }
-    let kind = content_type(&name);
-    let body = match dir {
-        None => Pages::get(&name.to_string_lossy()).map(|file| file.data.into_owned()),
-        Some(dir) => tokio::task::spawn_blocking(move || read(&dir, &name)).await.ok().flatten(),
+    let kind = match content_type(&name) {
+        "text/html" => "text/html; charset=utf-8",
+        kind => kind,
     };
-    let mut response = Response::new(body.ok_or_else(HttpError::not_found)?.into());
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    let (mut response, policy) = match dir {
+        None => (embedded(&name, &headers).ok_or_else(HttpError::not_found)?, POLICY),
+        Some(dir) => {
+            let read = tokio::task::spawn_blocking(move || read(&dir, &name)).await.ok().flatten();
+            (Response::new(read.ok_or_else(HttpError::not_found)?.into()), OTHERS_POLICY)
+        }
+    };
+    for (name, value) in [
+        (CONTENT_TYPE, kind),
+        (CONTENT_SECURITY_POLICY, policy),
+        (X_FRAME_OPTIONS, "DENY"),
+        (X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (REFERRER_POLICY, "no-referrer"),
+        // Asked for anew each time, which costs little: the next version of this binary may be a minute away.
+        (CACHE_CONTROL, "no-cache"),
+    ] {
+        response.headers_mut().insert(name, HeaderValue::from_static(value));
+    }
     Ok(response)
+}
+
+/// A page of the binary, or that the client has it already.
+fn embedded(name: &Path, headers: &HeaderMap) -> Option<Response> {
+    let Some(file) = Pages::get(&name.to_string_lossy()) else {
+        return (name == Path::new(INDEX)).then(|| Response::new(NOT_BUILT.into()));
+    };
+    let hash: String =
+        file.metadata.sha256_hash().iter().take(12).map(|byte| format!("{byte:02x}")).collect();
+    let tag = format!("W/\"{hash}\"");
+    let fresh = || {
+        Response::new(match file.data {
+            Cow::Borrowed(bytes) => bytes.into(),
+            Cow::Owned(bytes) => bytes.into(),
+        })
+    };
+    let mut response = etag::not_modified(headers, &tag).unwrap_or_else(fresh);
+    response.headers_mut().insert(ETAG, HeaderValue::from_str(&tag).ok()?);
+    Some(response)
 }
 
 /// The bytes of a page; nothing if it is none, or if a link leads out of the folder.
@@ -87,7 +147,7 @@ mod tests {
 
     async fn status(dir: Option<&Path>, below: &'static str, rest: &str) -> u16 {
         let place = (dir.map(Arc::from), below);
-        match page(State(place), Some(Extension(Rest(rest.to_owned())))).await {
+        match page(State(place), Some(Extension(Rest(rest.to_owned()))), HeaderMap::new()).await {
             Ok(response) => response.status().as_u16(),
             Err(error) => error.status().as_u16(),
         }
@@ -98,6 +158,22 @@ mod tests {
         assert_eq!(status(None, "", "").await, 200);
         assert_eq!(status(None, "", "index.html").await, 404);
         assert_eq!(status(None, "app", "none.js").await, 404);
+    }
+
+    #[tokio::test]
+    async fn pages_are_bounded_in_what_they_do() {
+        let of = async |dir: Option<Arc<Path>>| {
+            let response = page(State((dir, "")), None, HeaderMap::new()).await.expect("a page");
+            let header = |name| response.headers()[name].to_str().expect("text").to_owned();
+            (header(X_FRAME_OPTIONS), header(CONTENT_SECURITY_POLICY), header(CONTENT_TYPE))
+        };
+        let (framing, policy, kind) = of(None).await;
+        assert_eq!((framing.as_str(), kind.as_str()), ("DENY", "text/html; charset=utf-8"));
+        assert!(!policy.contains("unsafe") && policy.contains("script-src 'self'"), "{policy}");
+        let folder = tempfile::tempdir().expect("a folder");
+        std::fs::write(folder.path().join("index.html"), "<p>").expect("written");
+        let (framing, policy, _) = of(Some(Arc::from(folder.path()))).await;
+        assert_eq!((framing.as_str(), policy.as_str()), ("DENY", OTHERS_POLICY));
     }
 
     #[tokio::test]
