@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use nix::unistd::{AccessFlags, access};
 
+use crate::agent::containerizer::isolators;
 use crate::coordination::url::Url;
 use crate::flags::common::{self, Address, FaultDomain, Logging};
 use crate::flags::{Error, Loaded, Table, Value, Values, load};
@@ -129,6 +130,20 @@ impl Flags {
             domain: FaultDomain::from_values(&values),
             values,
         })
+    }
+
+    /// What isolators are made of.
+    pub fn isolators(&self) -> isolators::Settings {
+        let values = &self.values;
+        isolators::Settings {
+            names: self.isolation.clone(),
+            hierarchy: values.text("cgroups_hierarchy").map(PathBuf::from).unwrap_or_default(),
+            root: values.text("cgroups_root").unwrap_or_default(),
+            cfs: values.bool("cgroups_enable_cfs"),
+            limit_swap: values.bool("cgroups_limit_swap"),
+            pids_max: values.maybe_count("cgroups_pids_max"),
+            destroy_timeout: values.duration("cgroups_destroy_timeout"),
+        }
     }
 
     /// The flags of an agent that was started with these arguments and an empty environment.

@@ -299,6 +299,7 @@ impl Loop {
                 self.shell.sandboxes.expect(&launch);
                 self.shell.containerizer.launch(*launch);
             }
+            Effect::Update { container, allowed } => self.shell.containerizer.update(&container, allowed),
             Effect::Destroy(container) => self.shell.containerizer.destroy(&container),
             Effect::Wake { at, timer } => self.timers.arm(at, timer),
             Effect::Exit(why) => {

@@ -46,6 +46,7 @@ impl Sandboxes {
     pub fn heard(&self, report: &Report) {
         let (Report::Launched { container, .. }
         | Report::Failed { container, .. }
+        | Report::Limited { container, .. }
         | Report::Terminated { container, .. }) = report;
         let sandbox = self.expected.lock().unwrap_or_else(PoisonError::into_inner).remove(container);
         let Some(Sandbox { directory, shown }) = sandbox else { return };

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
 use tracing::{debug, info, warn};
 
+use super::containerizer::isolators::{self, IsolatorError, Isolators};
 use super::containerizer::mesos::{Containerizer, Settings};
 use super::containerizer::{Report, logger};
 use super::core::state::Config;
@@ -48,6 +49,8 @@ pub enum StartError {
     WorkDir { path: PathBuf, source: io::Error },
     #[error("Flag 'fetcher_cache_dir': emptying {path}")]
     FetcherCache { path: PathBuf, source: io::Error },
+    #[error("Flag 'isolation'")]
+    Isolation(#[source] IsolatorError),
     #[error("finding the own binary")]
     Binary(#[source] io::Error),
     #[error("failed to determine the agent's resources and attributes")]
@@ -105,6 +108,7 @@ pub async fn start(flags: Flags, number: usize, log: &Log) -> Result<Running, St
     let clock = Clock::new();
     let fetcher_cache = Store::open(&flags.fetcher_cache_dir, &flags.work_dir, flags.fetcher_cache_size)
         .map_err(|source| StartError::FetcherCache { path: flags.fetcher_cache_dir.clone(), source })?;
+    let isolators = Isolators::new(flags.isolators()).map_err(StartError::Isolation)?;
     let (containerizer, reports) = Containerizer::new(Settings {
         program: binary.clone(),
         frameworks_home: flags.frameworks_home.clone(),
@@ -112,6 +116,7 @@ pub async fn start(flags: Flags, number: usize, log: &Log) -> Result<Running, St
         hadoop_home: flags.hadoop_home.clone(),
         fetcher_cache: Arc::new(fetcher_cache),
         // The flag's check has read it before.
+        isolators,
         rotation: logger::parse(&flags.container_logger).ok().flatten(),
         monitoring_interval: flags.resource_monitoring_interval,
     });
@@ -166,6 +171,8 @@ fn config(flags: &Flags, pid: Upid, binary: PathBuf) -> Config {
         launcher_dir: flags.values.text("launcher_dir").unwrap_or_default(),
         default_executor_flags: default_executor_flags(flags),
         switch_user: flags.switch_user,
+        bounds_cpus: flags.isolation.iter().any(|name| isolators::needs(name, "cpu")),
+        bounds_mem: flags.isolation.iter().any(|name| isolators::needs(name, "memory")),
         registration_backoff: flags.registration_backoff_factor,
         executor_registration_timeout: flags.executor_registration_timeout,
         executor_reregistration_timeout: flags.executor_reregistration_timeout,

@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use mesos::agent::containerizer::isolators::limits::Allowed;
+use mesos::agent::containerizer::isolators::{self, Isolators};
 use mesos::agent::containerizer::mesos::{Containerizer, Settings};
 use mesos::agent::containerizer::{Exit, Launch, Report};
 use mesos::agent::fetcher::store::Store;
@@ -27,11 +29,20 @@ struct Fixture {
 
 impl Fixture {
     fn new() -> Fixture {
-        Fixture::with(None)
+        Fixture::with(None, "posix")
     }
 
-    /// With bounds of what containers write.
-    fn with(rotation: Option<Rotation>) -> Fixture {
+    /// With bounds of what containers write, and of what they use.
+    fn with(rotation: Option<Rotation>, isolation: &str) -> Fixture {
+        let isolators = isolators::Settings {
+            names: isolation.split(',').map(str::to_owned).collect(),
+            hierarchy: "/sys/fs/cgroup".into(),
+            root: format!("mesos-test-{}", std::process::id()),
+            cfs: true,
+            limit_swap: false,
+            pids_max: Some(50),
+            destroy_timeout: PATIENCE,
+        };
         let top = tempfile::tempdir().unwrap();
         let settings = Settings {
             program: env!("CARGO_BIN_EXE_mesos").into(),
@@ -40,6 +51,7 @@ impl Fixture {
             hadoop_home: Some("/no/such/hadoop".into()),
             fetcher_cache: Arc::new(Store::open(top.path(), Path::new("cache"), 1 << 20).unwrap()),
             rotation,
+            isolators: Isolators::new(isolators).unwrap(),
             monitoring_interval: Duration::from_secs(1000),
         };
         let (containerizer, reports) = Containerizer::new(settings);
@@ -65,6 +77,7 @@ impl Fixture {
             directory: self.sandbox(name),
             user: None,
             environment: BTreeMap::from([("GIVEN".to_owned(), "1".to_owned())]),
+            allowed: Allowed { cpus: 500, mem: 32 << 20, ..Allowed::default() },
         }
     }
 
@@ -384,7 +397,7 @@ async fn measurements_are_kept_for_a_while() {
 #[tokio::test]
 async fn output_is_bounded() {
     let limits = |bytes| Limits { bytes, files: 2 };
-    let mut fixture = Fixture::with(Some(Rotation { stdout: limits(1000), stderr: limits(50) }));
+    let mut fixture = Fixture::with(Some(Rotation { stdout: limits(1000), stderr: limits(50) }), "posix");
     let line = "i=0; while [ $i -lt 1000 ]; do i=$((i+1)); echo line $i; done; echo oops >&2; exit 3";
     assert_eq!(fixture.run("a", line).await, Exit::Code(3));
     assert!(fixture.read("a", "stdout").ends_with("line 1000\n"));

@@ -19,6 +19,7 @@ mod frameworks;
 mod help;
 mod high_availability;
 mod housekeeping;
+mod isolation;
 mod logging;
 mod metrics;
 mod operators;

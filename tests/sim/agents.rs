@@ -121,7 +121,7 @@ impl World {
                     }
                 }
                 Effect::Launch(launch) => self.launch(agent, *launch),
-                Effect::Collect(_) => {}
+                Effect::Collect(_) | Effect::Update { .. } => {}
                 Effect::Destroy(container) => {
                     let exit = Exit::Destroyed;
                     self.put(1, 300, Item::ExecutorDies { agent, container, exit });

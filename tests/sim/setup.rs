@@ -83,6 +83,8 @@ pub fn agent(
         launcher_dir: String::new(),
         default_executor_flags: vec![],
         switch_user: false,
+        bounds_cpus: false,
+        bounds_mem: false,
         registration_backoff: Duration::from_secs(1),
         executor_registration_timeout: Duration::from_secs(60),
         executor_reregistration_timeout: Duration::from_secs(2),

@@ -4,12 +4,14 @@
 //! `mesos` is the only kind there is as yet. Start reading at `mesos/mod.rs`.
 #![expect(clippy::disallowed_methods, reason = "a shell: files, processes, one task per container")]
 
+pub mod isolators;
 pub mod logger;
 pub mod mesos;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use self::isolators::limits::Allowed;
 use crate::proto::{CommandInfo, ContainerId, ExecutorId, FrameworkId, task_status};
 
 /// Start this executor in its sandbox.
@@ -26,6 +28,8 @@ pub struct Launch {
     pub user: Option<String>,
     /// The whole environment beyond what the command brings.
     pub environment: BTreeMap<String, String>,
+    /// What executor and tasks may use together, to begin with.
+    pub allowed: Allowed,
 }
 
 /// What became of a container.
@@ -36,6 +40,8 @@ pub enum Report {
     /// It never ran: the fetch or the fork failed. `Terminated` does not follow.
     /// A container destroyed before it ran is not this but `Terminated`, without `Launched` before it.
     Failed { container: ContainerId, reason: task_status::Reason, message: String },
+    /// It went beyond what it may use, and is being destroyed for it: `Terminated` follows.
+    Limited { container: ContainerId, reason: task_status::Reason, message: String },
     /// Its first process ended and nothing of it is left.
     Terminated { container: ContainerId, exit: Exit },
 }

@@ -12,7 +12,7 @@ use tracing::{debug, info, warn};
 use super::environment::{environment, grace_period};
 use super::state::{Connection, Executor, ExecutorPhase, Phase, State, Termination};
 use super::statuses::update_task;
-use super::{Effect, Effects, Timer, command};
+use super::{Effect, Effects, Timer, allowed, command};
 use crate::agent::containerizer::{Exit, Launch, Report};
 use crate::agent::paths;
 use crate::base::duration;
@@ -23,7 +23,9 @@ use crate::proto::internal::{
 };
 use crate::proto::message::Message;
 use crate::proto::task_status::Reason;
-use crate::proto::{ContainerId, ExecutorId, ExecutorInfo, FrameworkId, TaskState, executor, executor_info};
+use crate::proto::{
+    ContainerId, ExecutorId, ExecutorInfo, FrameworkId, TaskInfo, TaskState, executor, executor_info,
+};
 
 /// Whether a restarted agent finds its executors again. Until it does, none is told to wait for that: it would
 /// run on for 15 minutes, with a task that its scheduler was told is lost.
@@ -37,6 +39,7 @@ impl State {
         framework: &FrameworkId,
         info: ExecutorInfo,
         generated: bool,
+        tasks: &[TaskInfo],
         out: &mut Effects,
     ) {
         let container = ContainerId { value: self.uuid().to_string(), parent: None };
@@ -59,6 +62,7 @@ impl State {
             directory: directory.clone(),
             user: (config.switch_user && !user.is_empty()).then_some(user),
             environment: environment(&config, &agent, &info, &directory, checkpoint),
+            allowed: allowed::at_first(&info, tasks),
         };
         info!(executor = %id, %framework, container = %container.value, "launching an executor");
         owner.executors.insert(
@@ -218,6 +222,16 @@ impl State {
                     executor.termination = Some(Termination { state, reason, message });
                 }
                 self.terminated(now, &container, -1, out);
+            }
+            Report::Limited { container, reason, message } => {
+                info!(container = %container.value, message, "a container went beyond what it may use");
+                if let Some((framework, id)) = self.containers.get(&container).cloned()
+                    && let Some(executor) = self.node.executor_mut(&framework, &id)
+                {
+                    executor.phase = ExecutorPhase::Terminating;
+                    let state = TaskState::TaskFailed;
+                    executor.termination = Some(Termination { state, reason, message });
+                }
             }
             Report::Terminated { container, exit } => {
                 info!(container = %container.value, ?exit, "a container is gone");

@@ -4,6 +4,7 @@
 //! and does nothing else. Start at `registration.rs`; a task then goes through `tasks.rs`, `executors.rs`
 //! and `statuses.rs`.
 
+mod allowed;
 mod calls;
 mod command;
 mod environment;
@@ -24,6 +25,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use crate::agent::containerizer::isolators::limits::Allowed;
 use crate::agent::containerizer::{Launch, Report};
 use crate::base::time::Time;
 use crate::base::upid::Upid;
@@ -128,6 +130,11 @@ pub enum Effect {
     },
     /// Start a container; its fate comes back as `Report`s.
     Launch(Box<Launch>),
+    /// A container may use this from now on.
+    Update {
+        container: ContainerId,
+        allowed: Allowed,
+    },
     /// Kill everything in a container; `Report::Terminated` follows.
     Destroy(ContainerId),
     /// What is in this folder has ended: it is to be removed some time.

@@ -33,11 +33,12 @@ const DETECT_MAX: Duration = Duration::from_secs(15);
 const VERSION: &str = "1.11.0";
 
 /// What this agent can do, of what Mesos 1.11 agents can. Left out until their issues: RESOURCE_PROVIDER,
-/// RESIZE_VOLUME, AGENT_OPERATION_FEEDBACK, AGENT_DRAINING, TASK_RESOURCE_LIMITS.
-pub const CAPABILITIES: [agent_info::capability::Type; 3] = [
+/// RESIZE_VOLUME, AGENT_OPERATION_FEEDBACK, AGENT_DRAINING.
+pub const CAPABILITIES: [agent_info::capability::Type; 4] = [
     agent_info::capability::Type::HierarchicalRole,
     agent_info::capability::Type::MultiRole,
     agent_info::capability::Type::ReservationRefinement,
+    agent_info::capability::Type::TaskResourceLimits,
 ];
 
 impl State {

@@ -54,6 +54,9 @@ pub struct Config {
     /// What a default executor is told of the agent's own flags.
     pub default_executor_flags: Vec<String>,
     pub switch_user: bool,
+    /// Whether an isolator holds containers to what they may use.
+    pub bounds_cpus: bool,
+    pub bounds_mem: bool,
     pub registration_backoff: Duration,
     pub executor_registration_timeout: Duration,
     pub executor_reregistration_timeout: Duration,

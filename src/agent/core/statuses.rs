@@ -8,7 +8,7 @@ use std::sync::Arc;
 use tracing::{debug, info, warn};
 
 use super::state::{Executor, ExecutorPhase, MAX_COMPLETED_TASKS_PER_EXECUTOR, Phase, State};
-use super::{Effect, Effects, Timer, tasks};
+use super::{Effect, Effects, Timer, allowed, tasks};
 use crate::agent::updates::{Forward, is_terminal};
 use crate::base::time::Time;
 use crate::base::upid::Upid;
@@ -137,6 +137,13 @@ impl State {
         match updated {
             Ok(()) => {
                 self.count(&update.status);
+                if is_terminal(update.status.state)
+                    && let Some(executor) = self.node.executor(&framework, &executor_id)
+                    && !executor.generated
+                {
+                    let (container, allowed) = (executor.container.clone(), allowed::now(executor));
+                    out.push(Effect::Update { container, allowed });
+                }
                 let forward = self.updates.update(now, update.clone());
                 self.forward(forward, out);
             }

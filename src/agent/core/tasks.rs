@@ -9,7 +9,7 @@ use tracing::{info, warn};
 
 use super::frameworks::scheduler_pid;
 use super::state::{Connection, Executor, ExecutorPhase, Phase, State, is_partition_aware};
-use super::{Effects, command};
+use super::{Effect, Effects, allowed, command};
 use crate::agent::paths;
 use crate::base::time::Time;
 use crate::proto::internal::{
@@ -227,14 +227,15 @@ impl State {
             return refusal(Reason::TaskInvalid, "The id of a task or its executor names no directory");
         }
         // Source: `validateResourceLimitsAndIsolators`, whose reason is this one indeed.
-        if tasks.iter().any(|task| task.limits.contains_key("cpus")) {
+        let config = &self.node.config;
+        if !config.bounds_cpus && tasks.iter().any(|task| task.limits.contains_key("cpus")) {
             return refusal(
                 Reason::GcError,
                 "CPU limits can only be set on tasks launched in Mesos containers when the agent has loaded \
                  the 'cgroups/cpu' isolator",
             );
         }
-        if tasks.iter().any(|task| task.limits.contains_key("mem")) {
+        if !config.bounds_mem && tasks.iter().any(|task| task.limits.contains_key("mem")) {
             return refusal(
                 Reason::GcError,
                 "Memory limits can only be set on tasks launched in Mesos containers when the agent has \
@@ -287,8 +288,9 @@ impl State {
     fn take(&mut self, now: Time, assignment: Assignment, out: &mut Effects) {
         let Assignment { id, executor, work, generated, .. } = assignment;
         let executor_id = executor.executor_id.clone();
-        if self.node.executor(&id, &executor_id).is_none() {
-            self.add_executor(now, &id, executor, generated, out);
+        let is_new = self.node.executor(&id, &executor_id).is_none();
+        if is_new {
+            self.add_executor(now, &id, executor, generated, work.tasks(), out);
         }
         let Some(framework) = self.node.framework_mut(&id) else { return };
         for task in work.tasks() {
@@ -302,6 +304,11 @@ impl State {
                 there.queued_tasks.extend(group.tasks.iter().cloned().map(Arc::new));
                 there.queued_groups.push_back(group);
             }
+        }
+        if !is_new {
+            // Before the work itself, which may need it at once.
+            let (container, allowed) = (there.container.clone(), allowed::now(there));
+            out.push(Effect::Update { container, allowed });
         }
         self.deliver(&id, &executor_id, out);
     }

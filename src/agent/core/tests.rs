@@ -45,6 +45,8 @@ fn config() -> Config {
         launcher_dir: "/libexec".to_owned(),
         default_executor_flags: vec![],
         switch_user: true,
+        bounds_cpus: false,
+        bounds_mem: false,
         registration_backoff: Duration::from_secs(1),
         executor_registration_timeout: Duration::from_secs(60),
         executor_reregistration_timeout: Duration::from_secs(2),

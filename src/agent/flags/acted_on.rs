@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::agent::containerizer::logger;
+use crate::agent::containerizer::{isolators, logger};
 use crate::coordination::url::Url;
 use crate::flags::common;
 use crate::flags::{Flag, Kind, Value};
@@ -52,6 +52,16 @@ pub const ACTED_ON: &[Flag] = &[
     ),
     Flag::with("isolation", Kind::Text, "process", "Isolation mechanism, may be one of: process, cgroups")
         .check(isolators),
+    Flag::with("cgroups_hierarchy", Kind::Text, "/sys/fs/cgroup", "Root of the cgroup hierarchies."),
+    Flag::with("cgroups_root", Kind::Text, "mesos", "Name of the cgroup that holds all containers."),
+    Flag::with("cgroups_destroy_timeout", Kind::Duration, "1mins", "How long removing a cgroup may take."),
+    Flag::with("cgroups_enable_cfs", Kind::Bool, "false", "Whether cpus are a hard limit."),
+    Flag::with("cgroups_limit_swap", Kind::Bool, "false", "Whether swap counts as memory."),
+    Flag::unset(
+        "cgroups_pids_max",
+        Kind::Count,
+        "The most processes of a container (cgroups/pids).\nAn addition to those of Mesos 1.11.",
+    ),
     Flag::with("launcher", Kind::Text, "posix", "How containers are started: posix (a process group each).")
         .check(posix_launcher),
     Flag::with("containerizers", Kind::Text, "mesos", "What containers are made by: mesos.")
@@ -178,17 +188,8 @@ pub const ACTED_ON: &[Flag] = &[
     .check(reconnect),
 ];
 
-/// Isolators that a container without namespaces and cgroups has anyway.
-const ISOLATORS: [&str; 5] = ["process", "posix", "posix/cpu", "posix/mem", "filesystem/posix"];
-
 fn isolators(value: &Value) -> Result<(), String> {
-    let text = value.to_string();
-    match text.split(',').map(str::trim).find(|name| !ISOLATORS.contains(name)) {
-        None => Ok(()),
-        Some(name) => {
-            Err(format!("isolator '{name}' is not there yet, expected some of {}", ISOLATORS.join(", ")))
-        }
-    }
+    isolators::check(&value.to_string())
 }
 
 fn posix_launcher(value: &Value) -> Result<(), String> {

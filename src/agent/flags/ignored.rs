@@ -9,7 +9,7 @@ const IPV6: &str = "no IPv6 address is listened on or told";
 const AUTHENTICATION: &str = "authentication is not there yet";
 const IMAGES: &str = "container images are not there yet, and --image_providers is refused";
 const DOCKER: &str = "the docker containerizer is not there yet, and refused in --containerizers";
-const CGROUPS: &str = "cgroups isolators are not there yet, and refused in --isolation";
+const CGROUPS: &str = "the cgroups isolator that it belongs to is not there yet, and refused in --isolation";
 const ISOLATORS: &str = "the isolator that it belongs to is not there yet, and refused in --isolation";
 const SYSTEMD: &str = "executors are not put into a slice of systemd yet";
 const OVERSUBSCRIPTION: &str =
@@ -156,14 +156,6 @@ pub const IGNORED: &[Flag] = &[
         "How long docker waits between stopping and killing.",
     )
     .harmless(DOCKER),
-    Flag::with("cgroups_hierarchy", Kind::Text, "/sys/fs/cgroup", "Root of the cgroup hierarchies.")
-        .harmless(CGROUPS),
-    Flag::with("cgroups_root", Kind::Text, "mesos", "Name of the cgroup that holds all containers.")
-        .harmless(CGROUPS),
-    Flag::with("cgroups_destroy_timeout", Kind::Duration, "1mins", "How long removing a cgroup may take.")
-        .harmless(CGROUPS),
-    Flag::with("cgroups_enable_cfs", Kind::Bool, "false", "Whether cpus are a hard limit.").harmless(CGROUPS),
-    Flag::with("cgroups_limit_swap", Kind::Bool, "false", "Whether swap counts as memory.").harmless(CGROUPS),
     Flag::with(
         "cgroups_cpu_enable_pids_and_tids_count",
         Kind::Bool,

@@ -16,10 +16,12 @@ use crate::http::content::{ContentType, answer_type, call_type};
 use crate::http::error::HttpError;
 use crate::process::connection::Connection;
 use crate::proto::Spelling;
+use crate::proto::TaskState;
 use crate::proto::check::{DecodeError, decode_as};
 use crate::proto::executor::Call;
 use crate::proto::executor::call::Type;
 use crate::proto::json::from_json;
+use crate::proto::task_status::Reason;
 
 pub async fn executor(
     State(site): State<Site>,
@@ -34,8 +36,22 @@ pub async fn executor(
         let accept = answer_type(&headers)?;
         return subscribe(&site, connection.map(|Extension(connection)| connection), call, accept).await;
     }
+    let call = with_memory_story(&site, call).await;
     let event = |reply| Event::Call { reply, call: Box::new(call) };
     Ok(response(site.inner.core.ask(None, event).await.map_err(ended)?))
+}
+
+/// An executor sees only that its task was killed; that the kernel did it for its memory is for the agent to say.
+async fn with_memory_story(site: &Site, mut call: Call) -> Call {
+    let Some(status) = call.update.as_mut().map(|update| &mut update.status) else { return call };
+    if status.state == TaskState::TaskFailed as i32
+        && let Some(story) =
+            site.inner.containerizer.memory_story(&call.framework_id, &call.executor_id).await
+    {
+        status.reason = Some(Reason::ContainerLimitationMemory as i32);
+        status.message = Some(story);
+    }
+    call
 }
 
 fn parse(body: &[u8], kind: ContentType) -> Result<Call, HttpError> {

@@ -23,6 +23,8 @@ fn state() -> State {
         launcher_dir: String::new(),
         default_executor_flags: vec![],
         switch_user: false,
+        bounds_cpus: false,
+        bounds_mem: false,
         registration_backoff: Duration::ZERO,
         executor_registration_timeout: Duration::from_secs(60),
         executor_reregistration_timeout: Duration::from_secs(2),

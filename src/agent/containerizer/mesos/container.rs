@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::sync::Arc;
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
@@ -17,11 +18,14 @@ use super::Shared;
 use super::fetching::{self, Fetch};
 use super::sandbox::{self, Output};
 use super::supervisor::LaunchInfo;
+use crate::agent::containerizer::isolators::cgroups::Group;
+use crate::agent::containerizer::isolators::memory;
 use crate::agent::containerizer::{Exit, Launch, Report, logger};
 use crate::base::end::End;
 use crate::posix::start::{self, Tie};
 use crate::posix::tree;
 use crate::posix::user::{self, Identity};
+use crate::proto::ContainerId;
 use crate::proto::environment::variable;
 use crate::proto::task_status::Reason;
 
@@ -41,6 +45,8 @@ enum Failure {
     Sandbox(#[from] sandbox::SandboxError),
     #[error("{0}")]
     Fetch(#[from] fetching::FetchFailure),
+    #[error("Failed to prepare isolators: {0}")]
+    Isolate(io::Error),
     #[error("Failed to fork: {0}")]
     Fork(io::Error),
 }
@@ -49,7 +55,11 @@ enum Failure {
 pub async fn live(shared: &Shared, launch: Launch, mut destroyed: watch::Receiver<bool>) -> Report {
     let container = launch.container.clone();
     let exit = match start(shared, &launch, &mut destroyed).await {
-        Ok(Some(mut supervisor)) => end(&launch.directory, &mut supervisor, &mut destroyed).await,
+        Ok(Some(mut started)) => {
+            let exit = end(shared, &launch, &mut started, &mut destroyed).await;
+            release(shared, &container, started.group).await;
+            exit
+        }
         Ok(None) => Exit::Destroyed,
         Err(failure) => {
             warn!(container = %container.value, %failure, "failed to launch container");
@@ -60,12 +70,18 @@ pub async fn live(shared: &Shared, launch: Launch, mut destroyed: watch::Receive
     Report::Terminated { container, exit }
 }
 
-/// The supervisor, or `None` if the container was destroyed before.
+/// A container that runs.
+struct Started {
+    supervisor: Child,
+    group: Option<Arc<Group>>,
+}
+
+/// What runs, or `None` if the container was destroyed before.
 async fn start(
     shared: &Shared,
     launch: &Launch,
     destroyed: &mut watch::Receiver<bool>,
-) -> Result<Option<Child>, Failure> {
+) -> Result<Option<Started>, Failure> {
     let (output, identity) = prepare(launch).await?;
     let fetch = Fetch { settings: &shared.settings, launch, output: &output, identity };
     tokio::select! {
@@ -75,7 +91,26 @@ async fn start(
     if *destroyed.borrow() {
         return Ok(None);
     }
-    supervisor(shared, launch, output).await.map(Some).map_err(Failure::Fork)
+    // A few files in a file system that is not on a disk.
+    let group = shared.isolate(&launch.container).map_err(Failure::Isolate)?;
+    let doors = group.as_ref().map(|group| group.doors()).unwrap_or_default();
+    match supervisor(shared, launch, output, doors).await {
+        Ok(supervisor) => Ok(Some(Started { supervisor, group })),
+        Err(error) => {
+            release(shared, &launch.container, group).await;
+            Err(Failure::Fork(error))
+        }
+    }
+}
+
+/// The control groups go, and what may still be in them.
+async fn release(shared: &Shared, container: &ContainerId, group: Option<Arc<Group>>) {
+    let Some(group) = group else { return };
+    let isolators = shared.settings.isolators.clone();
+    let destroyed = tokio::task::spawn_blocking(move || isolators.destroy(&group)).await;
+    if let Ok(Err(error)) = destroyed {
+        warn!(container = %container.value, %error, "a control group stays");
+    }
 }
 
 /// Looking up a user and making directories may take the disk's or a name service's time.
@@ -114,7 +149,12 @@ async fn helper(
     Ok(child)
 }
 
-async fn supervisor(shared: &Shared, launch: &Launch, output: Output) -> io::Result<Child> {
+async fn supervisor(
+    shared: &Shared,
+    launch: &Launch,
+    output: Output,
+    doors: Vec<PathBuf>,
+) -> io::Result<Child> {
     use std::os::unix::process::CommandExt;
 
     let info = LaunchInfo {
@@ -124,6 +164,7 @@ async fn supervisor(shared: &Shared, launch: &Launch, output: Output) -> io::Res
         environment: environment(launch),
         directory: launch.directory.clone(),
         user: launch.user.clone(),
+        doors,
         rotation: shared.settings.rotation.map(|rotation| logger::of_container(rotation, &launch.command)),
     };
     let mut command = std::process::Command::new(&shared.settings.program);
@@ -155,19 +196,29 @@ fn environment(launch: &Launch) -> BTreeMap<String, String> {
 }
 
 /// Waits for the end that comes or is asked for, and then until nothing is left.
-async fn end(directory: &Path, supervisor: &mut Child, destroyed: &mut watch::Receiver<bool>) -> Exit {
+async fn end(
+    shared: &Shared,
+    launch: &Launch,
+    Started { supervisor, group }: &mut Started,
+    destroyed: &mut watch::Receiver<bool>,
+) -> Exit {
+    let directory = launch.directory.as_path();
     let pid = supervisor.id().unwrap_or_default() as i32;
     let status = tokio::select! {
         status = supervisor.wait() => status,
         () = requested(destroyed) => {
-            tree::send(pid, Signal::SIGTERM);
-            match tokio::time::timeout(SUPERVISOR_GRACE, supervisor.wait()).await {
-                Ok(_) => {}
-                Err(_) => force(directory, pid, supervisor).await,
-            }
+            stop(directory, pid, supervisor).await;
+            return Exit::Destroyed;
+        }
+        group = exceeded(group.as_deref()) => {
+            limited(shared, &launch.container, group);
+            stop(directory, pid, supervisor).await;
             return Exit::Destroyed;
         }
     };
+    if let Some(group) = group.as_deref().filter(|group| group.out_of_memory_kills() > 0) {
+        limited(shared, &launch.container, group);
+    }
     match status.map(End::from) {
         Ok(End::Code(code)) => Exit::Code(code),
         Ok(End::Signal(signal)) => {
@@ -180,6 +231,29 @@ async fn end(directory: &Path, supervisor: &mut Child, destroyed: &mut watch::Re
             sweep(directory).await;
             Exit::Destroyed
         }
+    }
+}
+
+/// Ends when something in there was killed for its memory.
+async fn exceeded(group: Option<&Group>) -> &Group {
+    match group {
+        Some(group) => {
+            memory::exceeded(group).await;
+            group
+        }
+        None => std::future::pending().await,
+    }
+}
+
+fn limited(shared: &Shared, container: &ContainerId, group: &Group) {
+    let (reason, message) = (Reason::ContainerLimitationMemory, group.memory_story());
+    shared.report(Report::Limited { container: container.clone(), reason, message });
+}
+
+async fn stop(directory: &Path, pid: i32, supervisor: &mut Child) {
+    tree::send(pid, Signal::SIGTERM);
+    if tokio::time::timeout(SUPERVISOR_GRACE, supervisor.wait()).await.is_err() {
+        force(directory, pid, supervisor).await;
     }
 }
 

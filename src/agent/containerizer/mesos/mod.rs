@@ -1,4 +1,4 @@
-//! Containers made of processes alone (`--launcher=posix`, `--isolation=posix/cpu,posix/mem`).
+//! Containers made of processes (`--launcher=posix`), which isolators may hold in control groups.
 //!
 //! Each container is one task here (`container`) and one small process of ours (`supervisor`), which starts
 //! the executor and outlives all that comes out of it: whatever is orphaned becomes its child, so that
@@ -12,6 +12,7 @@ mod sandbox;
 pub mod supervisor;
 
 use std::collections::HashMap;
+use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -19,12 +20,15 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::sync::{mpsc, watch};
 use tracing::warn;
 
+use super::isolators::Isolators;
+use super::isolators::cgroups::Group;
+use super::isolators::limits::Allowed;
 use super::{Launch, Report};
 use crate::agent::fetcher::store::Store;
 use crate::metrics::Counter;
 use crate::posix::rotate::Rotation;
 use crate::posix::tree;
-use crate::proto::{ContainerId, ResourceStatistics, task_status};
+use crate::proto::{ContainerId, ExecutorId, FrameworkId, ResourceStatistics, task_status};
 
 /// What is the same for all containers.
 #[derive(Clone, Debug)]
@@ -40,6 +44,7 @@ pub struct Settings {
     pub fetcher_cache: Arc<Store>,
     /// `--container_logger`: bounds of what containers write.
     pub rotation: Option<Rotation>,
+    pub isolators: Isolators,
     /// `--resource_monitoring_interval`: measurements are at most this old.
     pub monitoring_interval: Duration,
 }
@@ -80,6 +85,10 @@ struct Running {
     destroy: watch::Sender<bool>,
     /// The supervisor's pid, once it runs.
     pid: Option<i32>,
+    owner: (FrameworkId, ExecutorId),
+    allowed: Allowed,
+    /// Its control groups, once they are made.
+    group: Option<Arc<Group>>,
 }
 
 impl Containerizer {
@@ -114,7 +123,9 @@ impl Containerizer {
             let mut running = self.shared.running();
             let known = running.contains_key(&container);
             if !known {
-                running.insert(container.clone(), Running { destroy, pid: None });
+                let owner = (launch.framework.clone(), launch.executor.clone());
+                let new = Running { destroy, pid: None, owner, allowed: launch.allowed, group: None };
+                running.insert(container.clone(), new);
             }
             known
         };
@@ -142,14 +153,43 @@ impl Containerizer {
         }
     }
 
+    /// A container may use something else from now on. Without effect on one that is not there.
+    pub fn update(&self, container: &ContainerId, allowed: Allowed) {
+        let group = {
+            let mut running = self.shared.running();
+            let Some(running) = running.get_mut(container) else { return };
+            running.allowed = allowed;
+            running.group.clone()
+        };
+        let Some(group) = group else { return };
+        let (shared, container) = (self.shared.clone(), container.clone());
+        tokio::task::spawn_blocking(move || shared.apply(&container, &group));
+    }
+
+    /// What there is to say of the memory of an executor's container, if the kernel has killed for it there.
+    pub async fn memory_story(&self, framework: &FrameworkId, executor: &ExecutorId) -> Option<String> {
+        let group = {
+            let running = self.shared.running();
+            let of = |running: &&Running| running.owner.0 == *framework && running.owner.1 == *executor;
+            // Few agents have so many containers that an index would be worth its upkeep: this is asked when a
+            // task has failed.
+            running.values().find(of)?.group.clone()?
+        };
+        let story = move || (group.out_of_memory_kills() > 0).then(|| group.memory_story());
+        tokio::task::spawn_blocking(story).await.ok().flatten()
+    }
+
     /// What these containers use, without limits, which the agent knows; those not running are left out. No older
     /// than `--resource_monitoring_interval`, but for containers that started since: then all are measured anew.
     ///
     /// One reading of /proc serves all. Source: `PosixCpuIsolatorProcess::usage` and mem, posix.hpp 1.11.
     pub async fn usage(&self, containers: Vec<ContainerId>) -> Vec<(ContainerId, ResourceStatistics)> {
-        let running: HashMap<ContainerId, i32> = {
+        let running: HashMap<ContainerId, (i32, Option<Arc<Group>>)> = {
             let running = self.shared.running();
-            running.iter().filter_map(|(id, running)| Some((id.clone(), running.pid?))).collect()
+            let known = running.iter();
+            known
+                .filter_map(|(id, running)| Some((id.clone(), (running.pid?, running.group.clone()))))
+                .collect()
         };
         let wanted: Vec<ContainerId> = containers.into_iter().filter(|id| running.contains_key(id)).collect();
         let mut measured = self.shared.measured.lock().await;
@@ -167,11 +207,19 @@ impl Containerizer {
     }
 }
 
-fn measure(pids: HashMap<ContainerId, i32>) -> HashMap<ContainerId, ResourceStatistics> {
+fn measure(
+    containers: HashMap<ContainerId, (i32, Option<Arc<Group>>)>,
+) -> HashMap<ContainerId, ResourceStatistics> {
     let Ok(all) = tree::processes() else { return HashMap::new() };
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let usage = |(id, pid)| (id, statistics(now, tree::usage(&tree::descendants(pid, &all), &all)));
-    pids.into_iter().map(usage).collect()
+    let usage = |(id, (pid, group)): (ContainerId, (i32, Option<Arc<Group>>))| {
+        let mut statistics = statistics(now, tree::usage(&tree::descendants(pid, &all), &all));
+        if let Some(group) = group {
+            group.measure(&mut statistics);
+        }
+        (id, statistics)
+    };
+    containers.into_iter().map(usage).collect()
 }
 
 fn statistics(now: Duration, usage: tree::Usage) -> ResourceStatistics {
@@ -194,6 +242,29 @@ impl Shared {
     fn set_pid(&self, container: &ContainerId, pid: i32) {
         if let Some(running) = self.running().get_mut(container) {
             running.pid = Some(pid);
+        }
+    }
+
+    /// Makes the control groups of a container, with what it may use by now.
+    fn isolate(&self, container: &ContainerId) -> io::Result<Option<Arc<Group>>> {
+        let Some(allowed) = self.running().get(container).map(|running| running.allowed) else {
+            return Ok(None);
+        };
+        let Some(group) = self.settings.isolators.prepare(&container.value, &allowed)?.map(Arc::new) else {
+            return Ok(None);
+        };
+        if let Some(running) = self.running().get_mut(container) {
+            running.group = Some(group.clone());
+        }
+        // It may have been told otherwise meanwhile.
+        self.apply(container, &group);
+        Ok(Some(group))
+    }
+
+    fn apply(&self, container: &ContainerId, group: &Group) {
+        let Some(allowed) = self.running().get(container).map(|running| running.allowed) else { return };
+        if let Err(error) = self.settings.isolators.update(group, &allowed) {
+            warn!(container = %container.value, %error, "a container keeps what it was allowed before");
         }
     }
 

@@ -7,9 +7,10 @@
 //! Source: launch.cpp 1.11, whose `mesos-containerizer launch` waits the same way but adopts nobody.
 
 use std::collections::BTreeMap;
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::thread::JoinHandle;
@@ -42,6 +43,9 @@ pub struct LaunchInfo {
     pub environment: BTreeMap<String, String>,
     pub directory: PathBuf,
     pub user: Option<String>,
+    /// Where to write its id to, before it begins, to be in its control groups. We stay outside.
+    #[serde(default)]
+    pub doors: Vec<PathBuf>,
     /// Bounds of its output; without them it goes where ours goes.
     #[serde(default)]
     pub rotation: Option<Rotation>,
@@ -55,6 +59,8 @@ enum LaunchError {
     User(#[from] user::UserError),
     #[error("Failed to execute '{0}': {1}")]
     Execute(String, io::Error),
+    #[error("Failed to enter the control group '{0}': {1}")]
+    Door(PathBuf, io::Error),
     #[error("Failed to become the one who adopts orphans: {0}")]
     Adopt(Errno),
 }
@@ -118,9 +124,30 @@ fn launch(info: LaunchInfo) -> Result<(Pid, Vec<JoinHandle<()>>), LaunchError> {
         Some(rotation) => log_to_bounded_files(&mut command, &info.directory, rotation, identity.as_ref()),
         None => Vec::new(),
     };
+    enter(&mut command, info.doors)?;
     start::detach(&mut command, identity, Tie::DiesWithParent);
     let child = command.spawn().map_err(|error| LaunchError::Execute(shown, error))?;
     Ok((Pid::from_raw(child.id() as i32), loggers))
+}
+
+/// The process goes through these doors while it is still ours.
+fn enter(command: &mut Command, doors: Vec<PathBuf>) -> Result<(), LaunchError> {
+    let mut open = Vec::new();
+    for door in doors {
+        let file = OpenOptions::new().write(true).open(&door);
+        open.push(file.map_err(|error| LaunchError::Door(door, error))?);
+    }
+    let enter = move || {
+        for door in &open {
+            nix::unistd::write(door, b"0")?;
+        }
+        Ok::<(), io::Error>(())
+    };
+    // SAFETY: between fork and exec it makes system calls only, on files that are open.
+    unsafe {
+        command.pre_exec(enter);
+    }
+    Ok(())
 }
 
 /// Our own output is that of the sandbox. A stream that cannot be bounded is said to be, and is not.
