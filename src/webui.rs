@@ -52,11 +52,12 @@ const NOT_BUILT: &str = "<!doctype html><html lang=en><meta charset=utf-8><title
 /// A file larger than this is no page.
 const LARGEST: u64 = 32 << 20;
 
-const PAGE: Endpoint = Endpoint { path: "/", tldr: "The web UI.", ..Endpoint::DEFAULT };
+const PAGE: Endpoint = Endpoint { path: "/", any_query: true, tldr: "The web UI.", ..Endpoint::DEFAULT };
+const PART: Endpoint = Endpoint { any_query: true, tldr: "Parts of the web UI.", ..Endpoint::DEFAULT };
 const PARTS: [(&str, Endpoint); 3] = [
-    ("app", Endpoint { path: "/app", tldr: "Parts of the web UI.", ..Endpoint::DEFAULT }),
-    ("assets", Endpoint { path: "/assets", tldr: "Parts of the web UI.", ..Endpoint::DEFAULT }),
-    ("static", Endpoint { path: "/static", tldr: "Parts of the web UI.", ..Endpoint::DEFAULT }),
+    ("app", Endpoint { path: "/app", ..PART }),
+    ("assets", Endpoint { path: "/assets", ..PART }),
+    ("static", Endpoint { path: "/static", ..PART }),
 ];
 
 /// Binds the pages of a process. `dir` is the value of `--webui_dir`; without it the embedded ones are served.

@@ -2,7 +2,12 @@
 
 use std::time::{Duration, Instant};
 
+use nix::time::{clock_getcpuclockid, clock_gettime};
+use nix::unistd::Pid;
 use procfs::process::Process;
+
+/// SCHED_OTHER.
+const NORMAL: u32 = 0;
 
 /// CPU time and memory of a process.
 #[derive(Clone, Copy, Debug)]
@@ -16,8 +21,10 @@ pub struct Used {
 pub fn used(pid: u32) -> Used {
     let pid = i32::try_from(pid).expect("a pid is positive");
     let stat = Process::new(pid).and_then(|process| process.stat()).expect("the master is alive");
+    // To the nanosecond; `stat` counts hundredths of seconds, a tenth of what the smallest lines take.
+    let clock = clock_getcpuclockid(Pid::from_raw(pid)).and_then(clock_gettime).expect("the master is alive");
     Used {
-        cpu: (stat.utime + stat.stime) as f64 / procfs::ticks_per_second() as f64,
+        cpu: Duration::from(clock).as_secs_f64(),
         memory: (stat.rss * procfs::page_size()) as f64 / 1024.0,
     }
 }
@@ -26,8 +33,10 @@ pub fn used(pid: u32) -> Used {
 pub fn urgent(pid: u32) -> f64 {
     let process = Process::new(i32::try_from(pid).expect("a pid is positive")).expect("the master is alive");
     let threads = process.tasks().expect("its threads").flatten().filter_map(|thread| thread.stat().ok());
-    let ticks: u64 =
-        threads.filter(|thread| thread.nice <= 0).map(|thread| thread.utime + thread.stime).sum();
+    let ticks: u64 = threads
+        .filter(|thread| thread.nice <= 0 && thread.policy == Some(NORMAL))
+        .map(|thread| thread.utime + thread.stime)
+        .sum();
     ticks as f64 / procfs::ticks_per_second() as f64
 }
 

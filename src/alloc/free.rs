@@ -77,6 +77,10 @@ pub(super) fn less(from: &Resources, taken: &Resources) -> Resources {
 
 /// What both have.
 pub(super) fn common(one: &Resources, other: &Resources) -> Resources {
+    // Most are: then what remains of either is found out without a look at it.
+    if one == other {
+        return one.clone();
+    }
     if one.contains(other) {
         return other.clone();
     }
@@ -85,6 +89,13 @@ pub(super) fn common(one: &Resources, other: &Resources) -> Resources {
 
 /// Splits by the role of allocation and takes the mark off; what has none goes to `unmarked`.
 pub(super) fn by_allocation_role(resources: &Resources, unmarked: &Role) -> Vec<(Role, Resources)> {
+    let first = resources.iter().next().and_then(Entry::allocation);
+    if resources.iter().all(|entry| entry.allocation() == first) {
+        let role = first.unwrap_or(unmarked).clone();
+        let mut plain = resources.clone();
+        plain.unallocate();
+        return if plain.is_empty() { Vec::new() } else { vec![(role, plain)] };
+    }
     let mut split: Vec<(Role, Resources)> =
         resources.allocations().into_iter().map(|(role, part)| (role.clone(), part)).collect();
     let rest = resources.filter(|entry| entry.allocation().is_none());

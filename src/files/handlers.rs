@@ -4,6 +4,7 @@ use axum::extract::State;
 use axum::response::Response;
 use axum::routing::any;
 use http::Uri;
+use tokio::runtime::Handle;
 
 use super::{Files, browse, download, read};
 use crate::http::error::HttpError;
@@ -81,7 +82,15 @@ pub fn bind(routes: &mut Routes, files: &Files) {
 pub async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, HttpError> + Send + 'static,
 ) -> Result<T, HttpError> {
-    let done = tokio::task::spawn_blocking(work).await;
+    blocking_on(&Handle::current(), work).await
+}
+
+/// As `blocking`, in the threads of another runtime.
+pub async fn blocking_on<T: Send + 'static>(
+    runtime: &Handle,
+    work: impl FnOnce() -> Result<T, HttpError> + Send + 'static,
+) -> Result<T, HttpError> {
+    let done = runtime.spawn_blocking(work).await;
     done.unwrap_or_else(|_| Err(HttpError::internal("500 Internal Server Error.")))
 }
 

@@ -14,6 +14,7 @@ use http::Method;
 use percent_encoding::percent_decode_str;
 
 use super::error::HttpError;
+use super::query::Query;
 
 /// One endpoint of a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,9 +27,11 @@ pub struct Endpoint {
     pub json: bool,
     /// The handler reads the body itself, piece by piece.
     pub streaming: bool,
+    /// Takes whatever query comes: it is for the pages that are served here.
+    pub any_query: bool,
     /// One line on what it does.
     pub tldr: &'static str,
-    /// More lines, in Markdown.
+    /// More lines, in Markdown. Those that begin with `>` name the parameters of the query.
     pub description: &'static [&'static str],
     /// Whether it asks who is there, once authentication is on.
     pub authentication: bool,
@@ -43,11 +46,38 @@ impl Endpoint {
         methods: &[],
         json: false,
         streaming: false,
+        any_query: false,
         tldr: "",
         description: &[],
         authentication: false,
         authorization: &[],
     };
+
+    /// The parameters of the query that are described: `limit` of `>        limit=VALUE   At most so many`.
+    fn parameters(&self) -> impl Iterator<Item = &'static str> {
+        let described = self.description.iter().filter_map(|line| line.strip_prefix('>'));
+        described
+            .filter_map(|line| Some(line.trim_start().split_once('=')?.0))
+            .filter(|name| name.bytes().all(|byte| byte == b'_' || byte.is_ascii_lowercase()))
+    }
+
+    /// 400 if the query has a parameter that the endpoint does not know: it would answer another question than was
+    /// asked. What only concerns caches (`_=1234`) and callbacks is taken everywhere.
+    pub fn check_query(&self, query: Option<&str>) -> Result<(), HttpError> {
+        let Some(query) = query.filter(|query| !query.is_empty() && !self.any_query) else { return Ok(()) };
+        let query = Query::parse(query.as_bytes());
+        let known = |name: &str| {
+            name == "jsonp" || name.starts_with('_') || self.parameters().any(|known| known == name)
+        };
+        let Some(unknown) = query.names().find(|name| !known(name)) else { return Ok(()) };
+        let known: Vec<&str> = self.parameters().collect();
+        let expected = match known.is_empty() {
+            true => "this endpoint takes none".to_owned(),
+            false => format!("expecting {}", known.join(", ")),
+        };
+        let unknown = unknown.escape_debug();
+        Err(HttpError::bad_request(format!("Unknown query parameter '{unknown}': {expected}.\n")))
+    }
 
     /// 405 unless the endpoint takes this method.
     fn check(&self, method: &Method) -> Result<(), HttpError> {
@@ -204,6 +234,23 @@ mod tests {
 
     fn at(route: &str, rest: &str) -> Option<(String, String)> {
         Some((route.to_owned(), rest.to_owned()))
+    }
+
+    #[test]
+    fn a_query_is_known_from_its_description() {
+        let description =
+            &["Query parameters:", "", ">        limit=VALUE   At most so many.", ">        (a=b too)"];
+        let row = Endpoint { path: "/tasks", description, ..Endpoint::DEFAULT };
+        let refused =
+            |row: &Endpoint, query| row.check_query(Some(query)).err().map(|error| error.body().to_owned());
+        for known in ["", "limit=1", "limit=x&limit=y", "limit", "jsonp=f&_=1637"] {
+            assert_eq!(refused(&row, known), None, "{known}");
+        }
+        let text = |name, rest| Some(format!("Unknown query parameter '{name}': {rest}.\n"));
+        assert_eq!(refused(&row, "limit=1&lim%0ait=2"), text("lim\\nit", "expecting limit"));
+        assert_eq!(refused(&Endpoint::DEFAULT, "a=b"), text("a", "this endpoint takes none"));
+        assert_eq!(refused(&Endpoint { any_query: true, ..row }, "a=b"), None);
+        assert!(row.check_query(None).is_ok());
     }
 
     #[test]

@@ -173,7 +173,8 @@ pub async fn start(flags: Flags, log: &Log) -> Result<Running, StartError> {
     processes.add_family(OBSERVER, inbox.clone());
     processes.add_family(SESSION, inbox);
     let tools = Tools { files: Files::default(), log: log.clone(), metrics: numbers, events: hub };
-    let site = Site::new(core.clone(), flags.clone(), info.clone(), seat.clone(), tools.clone());
+    let site = Site::new(core.clone(), flags.clone(), info.clone(), seat.clone(), tools.clone())
+        .map_err(StartError::Thread)?;
     metrics::provide(
         &tools.metrics,
         metrics::Asked { core: core.clone(), calls, clock, started, flags, seat, info: info.clone() },

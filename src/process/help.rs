@@ -20,8 +20,12 @@ use crate::http::json;
 use crate::http::query::Query;
 use crate::http::route::{Endpoint, Rest, Routes};
 
-const HELP: Endpoint = Endpoint { path: "/", ..Endpoint::DEFAULT };
-const PROCESS: Endpoint = Endpoint { path: "/{process}", ..Endpoint::DEFAULT };
+const HELP: Endpoint = Endpoint {
+    path: "/",
+    description: &[">        format=VALUE        `json`, `html` or `markdown`."],
+    ..Endpoint::DEFAULT
+};
+const PROCESS: Endpoint = Endpoint { path: "/{process}", ..HELP };
 
 /// Every page, written once.
 #[derive(Debug, Serialize)]

@@ -319,6 +319,7 @@ impl Server {
         let (mut head, body) = request.into_parts();
         let target = self.routes.find(&head.method, head.uri.path())?;
         origin::check(&head.method, &head.headers)?;
+        target.endpoint.check_query(head.uri.query())?;
         let body = if target.endpoint.streaming {
             Body::new(body)
         } else {

@@ -4,6 +4,7 @@ use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::{AddAssign, SubAssign};
+use std::sync::Arc;
 
 use super::{Entry, Invalid, Name, Quantities, Ranges, Role, Set, Value, convert};
 use crate::proto;
@@ -14,9 +15,13 @@ use crate::proto::resource::ReservationInfo;
 /// Held in the order of their kinds, so that bags add, subtract and compare in one pass over both, however large
 /// (a task may come with 100,000 resources). Nothing is ever empty or negative in it. Volumes and whole disks are
 /// taken as they are or not at all. A bag of unreserved scalars copies no text.
-#[derive(Clone, Debug, Default, PartialEq)]
+///
+/// A clone shares its entries until one of both is changed: what an agent has, what of it is free, offered and held
+/// is the same bag most of the time.
+#[derive(Clone, Default)]
 pub struct Resources {
-    entries: Vec<Entry>,
+    /// None if there are none.
+    entries: Option<Arc<Vec<Entry>>>,
 }
 
 /// Up to so many entries are put into a bag one by one, in place.
@@ -24,7 +29,38 @@ const FEW: usize = 8;
 
 impl Resources {
     pub const fn new() -> Resources {
-        Resources { entries: Vec::new() }
+        Resources { entries: None }
+    }
+
+    /// Of entries that are in order, each kind once.
+    fn of(entries: Vec<Entry>) -> Resources {
+        Resources { entries: (!entries.is_empty()).then(|| Arc::new(entries)) }
+    }
+
+    fn entries(&self) -> &[Entry] {
+        self.entries.as_deref().map_or(&[], Vec::as_slice)
+    }
+
+    /// Changes the entries in place, in a copy of them if others share them.
+    fn change(&mut self, change: impl FnOnce(&mut Vec<Entry>)) {
+        let entries = Arc::make_mut(self.entries.get_or_insert_default());
+        change(entries);
+        if entries.is_empty() {
+            self.entries = None;
+        }
+    }
+
+    /// The entries, out of a copy if others share them.
+    fn into_entries(self) -> Vec<Entry> {
+        self.entries.map(Arc::unwrap_or_clone).unwrap_or_default()
+    }
+
+    /// Whether both are clones of the same bag.
+    fn shares_with(&self, other: &Resources) -> bool {
+        match (&self.entries, &other.entries) {
+            (Some(own), Some(other)) => Arc::ptr_eq(own, other),
+            (own, other) => own.is_none() && other.is_none(),
+        }
     }
 
     /// Reads resources of any format; empty ones are left out. The error names the resource that is wrong.
@@ -60,13 +96,13 @@ impl Resources {
             }
             merged.push(entry);
         }
-        Resources { entries: merged }
+        Resources::of(merged)
     }
 
     /// Messages with reservations as a stack (`RESERVATION_REFINEMENT`). Shared ones come as often as they count.
     pub fn to_protos(&self) -> Vec<proto::Resource> {
         let copies = |entry: &Entry| if entry.is_shared() { entry.copies as usize } else { 1 };
-        self.entries.iter().flat_map(|entry| std::iter::repeat_n(entry.to_proto(), copies(entry))).collect()
+        self.iter().flat_map(|entry| std::iter::repeat_n(entry.to_proto(), copies(entry))).collect()
     }
 
     /// Messages for a peer or framework that knows no stack of reservations; refused if one is refined.
@@ -77,60 +113,37 @@ impl Resources {
     }
 
     pub fn is_empty(&self) -> bool {
-        self.entries.is_empty()
+        self.entries.is_none()
     }
 
     /// How many kinds there are.
     pub fn len(&self) -> usize {
-        self.entries.len()
+        self.entries().len()
     }
 
     pub fn iter(&self) -> std::slice::Iter<'_, Entry> {
-        self.entries.iter()
+        self.entries().iter()
     }
 
     pub fn add(&mut self, other: &Resources) {
-        if self.entries.is_empty() {
-            self.entries.clone_from(&other.entries);
-        } else if other.entries.len() <= FEW {
-            for entry in &other.entries {
-                self.add_entry(entry);
-            }
+        if self.is_empty() {
+            self.clone_from(other);
+        } else if other.len() <= FEW {
+            self.change(|entries| other.iter().for_each(|entry| add_entry(entries, entry)));
         } else {
-            let mut all = std::mem::take(&mut self.entries);
-            all.extend_from_slice(&other.entries);
+            let mut all = std::mem::take(self).into_entries();
+            all.extend_from_slice(other.entries());
             *self = Resources::collect(all);
-        }
-    }
-
-    fn add_entry(&mut self, entry: &Entry) {
-        match self.entries.binary_search_by(|own| own.compare_kind(entry)) {
-            Ok(index) if is_same(&self.entries[index], entry) => merge(&mut self.entries[index], entry),
-            Ok(index) | Err(index) => self.entries.insert(index, entry.clone()),
         }
     }
 
     /// Takes away what is there of `other`. Of what is not, nothing: see `take` for the books' way.
     pub fn subtract(&mut self, other: &Resources) {
-        if other.entries.len() <= FEW {
-            for entry in &other.entries {
-                let found = self.entries.binary_search_by(|own| own.compare_kind(entry));
-                if let Ok(index) = found
-                    && !reduce(&mut self.entries[index], entry)
-                {
-                    self.entries.remove(index);
-                }
-            }
-            return;
+        if self.shares_with(other) {
+            *self = Resources::new();
+        } else if !self.is_empty() && !other.is_empty() {
+            self.change(|entries| subtract_from(entries, other));
         }
-        let mut others = other.entries.iter().peekable();
-        self.entries.retain_mut(|own| {
-            while others.next_if(|next| next.compare_kind(own) == Ordering::Less).is_some() {}
-            match others.next_if(|next| next.compare_kind(own) == Ordering::Equal) {
-                Some(entry) => reduce(own, entry),
-                None => true,
-            }
-        });
     }
 
     /// Takes `other` away if all of it is there; false, and nothing done, if not.
@@ -145,22 +158,29 @@ impl Resources {
 
     /// Is all of `other` here, of the very kinds (reservation, allocation, volume)?
     pub fn contains(&self, other: &Resources) -> bool {
-        if other.entries.len() <= FEW && other.entries.iter().all(|entry| !entry.is_atomic()) {
-            return other.entries.iter().all(|entry| {
-                let found = self.entries.binary_search_by(|own| own.compare_kind(entry));
-                found.is_ok_and(|index| holds(&self.entries[index], entry))
+        if self.shares_with(other) {
+            return true;
+        }
+        let entries = self.entries();
+        if other.len() <= FEW && other.iter().all(|entry| !entry.is_atomic()) {
+            return other.iter().all(|entry| {
+                let found = entries.binary_search_by(|own| own.compare_kind(entry));
+                found.is_ok_and(|index| holds(&entries[index], entry))
             });
         }
         // Equal volumes stand side by side; each one of ours answers for one of theirs.
-        let mut own = self.entries.iter().peekable();
-        other.entries.iter().all(|entry| {
+        let mut own = entries.iter().peekable();
+        other.iter().all(|entry| {
             while own.next_if(|own| own.compare_kind(entry) == Ordering::Less).is_some() {}
             own.next_if(|own| own.compare_kind(entry) == Ordering::Equal).is_some_and(|own| holds(own, entry))
         })
     }
 
     pub fn filter(&self, keep: impl Fn(&Entry) -> bool) -> Resources {
-        Resources { entries: self.entries.iter().filter(|entry| keep(entry)).cloned().collect() }
+        if self.iter().all(&keep) {
+            return self.clone();
+        }
+        Resources::of(self.iter().filter(|entry| keep(entry)).cloned().collect())
     }
 
     pub fn unreserved(&self) -> Resources {
@@ -191,24 +211,22 @@ impl Resources {
 
     /// By the role of their reservation.
     pub fn reservations(&self) -> BTreeMap<&str, Resources> {
-        let mut split: BTreeMap<&str, Resources> = BTreeMap::new();
-        for entry in &self.entries {
-            if let Some(role) = entry.reservation_role() {
-                split.entry(role).or_default().entries.push(entry.clone());
-            }
-        }
-        split
+        self.split(Entry::reservation_role)
     }
 
     /// By the role they are allocated to; what is allocated to none is left out.
     pub fn allocations(&self) -> BTreeMap<&Role, Resources> {
-        let mut split: BTreeMap<&Role, Resources> = BTreeMap::new();
-        for entry in &self.entries {
-            if let Some(role) = entry.allocation() {
-                split.entry(role).or_default().entries.push(entry.clone());
+        self.split(Entry::allocation)
+    }
+
+    fn split<'a, K: Ord>(&'a self, key: impl Fn(&'a Entry) -> Option<K>) -> BTreeMap<K, Resources> {
+        let mut split: BTreeMap<K, Vec<Entry>> = BTreeMap::new();
+        for entry in self {
+            if let Some(key) = key(entry) {
+                split.entry(key).or_default().push(entry.clone());
             }
         }
-        split
+        split.into_iter().map(|(key, entries)| (key, Resources::of(entries))).collect()
     }
 
     /// Marks all as held by `role`.
@@ -221,15 +239,14 @@ impl Resources {
     }
 
     fn set_allocation(&mut self, role: Option<&Role>) {
-        let mut differed = false;
-        for entry in self.entries.iter_mut().filter(|entry| entry.allocation.as_ref() != role) {
-            entry.allocation = role.cloned();
-            differed = true;
+        if self.iter().all(|entry| entry.allocation.as_ref() == role) {
+            return;
         }
+        let mut entries = std::mem::take(self).into_entries();
+        entries.iter_mut().for_each(|entry| entry.allocation = role.cloned());
         // What was of two roles may now be of one kind.
-        if differed && self.entries.windows(2).any(|pair| pair[0].compare_kind(&pair[1]) != Ordering::Less) {
-            *self = Resources::collect(std::mem::take(&mut self.entries));
-        }
+        let distinct = entries.windows(2).all(|pair| pair[0].compare_kind(&pair[1]) == Ordering::Less);
+        *self = if distinct { Resources::of(entries) } else { Resources::collect(entries) };
     }
 
     /// Puts a reservation on top of those of every resource. Whether it may be there is the caller's to check.
@@ -248,14 +265,14 @@ impl Resources {
 
     #[must_use]
     pub fn to_unreserved(&self) -> Resources {
-        if self.entries.iter().all(|entry| !entry.is_reserved()) {
+        if self.iter().all(|entry| !entry.is_reserved()) {
             return self.clone();
         }
         self.map_reservations(Vec::clear)
     }
 
     fn map_reservations(&self, change: impl Fn(&mut Vec<ReservationInfo>)) -> Resources {
-        let changed = self.entries.iter().map(|entry| {
+        let changed = self.iter().map(|entry| {
             let mut stack = entry.details().map(|details| details.reservations.clone()).unwrap_or_default();
             change(&mut stack);
             entry.with_reservations(stack)
@@ -266,7 +283,7 @@ impl Resources {
     /// How much there is of each scalar.
     pub fn quantities(&self) -> Quantities {
         let mut quantities = Quantities::new();
-        for entry in &self.entries {
+        for entry in self {
             if let Value::Scalar(amount) = entry.value {
                 quantities.add_one(&entry.name, amount);
             }
@@ -304,8 +321,8 @@ impl Resources {
     }
 
     fn named(&self, name: &str) -> impl Iterator<Item = &Entry> {
-        let from = self.entries.partition_point(|entry| *entry.name < *name);
-        self.entries[from..].iter().take_while(move |entry| *entry.name == *name)
+        let from = self.entries().partition_point(|entry| *entry.name < *name);
+        self.entries()[from..].iter().take_while(move |entry| *entry.name == *name)
     }
 
     /// Thousandths of a cpu.
@@ -334,8 +351,37 @@ impl Resources {
 
     pub fn names(&self) -> impl Iterator<Item = &Name> {
         let mut last: Option<&Name> = None;
-        self.entries.iter().map(Entry::name).filter(move |name| last.replace(name) != Some(name))
+        self.iter().map(Entry::name).filter(move |name| last.replace(name) != Some(name))
     }
+}
+
+fn add_entry(entries: &mut Vec<Entry>, entry: &Entry) {
+    match entries.binary_search_by(|own| own.compare_kind(entry)) {
+        Ok(index) if is_same(&entries[index], entry) => merge(&mut entries[index], entry),
+        Ok(index) | Err(index) => entries.insert(index, entry.clone()),
+    }
+}
+
+fn subtract_from(entries: &mut Vec<Entry>, other: &Resources) {
+    if other.len() <= FEW {
+        for entry in other {
+            let found = entries.binary_search_by(|own| own.compare_kind(entry));
+            if let Ok(index) = found
+                && !reduce(&mut entries[index], entry)
+            {
+                entries.remove(index);
+            }
+        }
+        return;
+    }
+    let mut others = other.iter().peekable();
+    entries.retain_mut(|own| {
+        while others.next_if(|next| next.compare_kind(own) == Ordering::Less).is_some() {}
+        match others.next_if(|next| next.compare_kind(own) == Ordering::Equal) {
+            Some(entry) => reduce(own, entry),
+            None => true,
+        }
+    });
 }
 
 /// Are these held as one entry? Divisible ones of a kind are; shared ones are counted.
@@ -370,6 +416,18 @@ fn holds(own: &Entry, other: &Entry) -> bool {
     if own.is_shared() { own.copies >= other.copies } else { own.value.contains(&other.value) }
 }
 
+impl PartialEq for Resources {
+    fn eq(&self, other: &Resources) -> bool {
+        self.shares_with(other) || self.entries() == other.entries()
+    }
+}
+
+impl fmt::Debug for Resources {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Resources").field("entries", &self.entries()).finish()
+    }
+}
+
 impl AddAssign<&Resources> for Resources {
     fn add_assign(&mut self, other: &Resources) {
         self.add(other);
@@ -387,7 +445,7 @@ impl<'a> IntoIterator for &'a Resources {
     type IntoIter = std::slice::Iter<'a, Entry>;
 
     fn into_iter(self) -> Self::IntoIter {
-        self.entries.iter()
+        self.entries().iter()
     }
 }
 
@@ -403,7 +461,7 @@ impl fmt::Display for Resources {
         if self.is_empty() {
             return f.write_str("{}");
         }
-        for (index, entry) in self.entries.iter().enumerate() {
+        for (index, entry) in self.iter().enumerate() {
             let separator = if index > 0 { "; " } else { "" };
             write!(f, "{separator}{entry}")?;
         }

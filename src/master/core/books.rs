@@ -462,7 +462,7 @@ impl State {
     pub(super) fn add_offer(&mut self, offer: Offer) {
         if let Some(agent) = self.agent_mut(&offer.agent) {
             agent.offers.insert(offer.id.clone());
-            agent.offered += &unallocated(&offer.resources);
+            agent.offered += &offer.plain;
         }
         if let Some(framework) = self.framework_mut(&offer.framework) {
             framework.offers.insert(offer.id.clone());
@@ -475,7 +475,7 @@ impl State {
         let offer = self.cluster.offers.remove(id)?;
         if let Some(agent) = self.agent_mut(&offer.agent) {
             agent.offers.remove(id);
-            agent.offered -= &unallocated(&offer.resources);
+            agent.offered -= &offer.plain;
         }
         if let Some(framework) = self.framework_mut(&offer.framework) {
             framework.offers.remove(id);

@@ -51,32 +51,25 @@ impl State {
             tracing::debug!(%framework, %agent, "grant for a framework or agent that is no more");
             return None;
         }
+        let id = self.next_offer_id();
         let taker = self.cluster.framework(&framework)?;
         let on = self.cluster.agent(&agent)?;
         let may = taker.active && taker.connected && taker.roles.contains(&role) && on.active;
-        if !may || !on.free().contains(&unallocated(&resources)) {
+        let plain = unallocated(&resources);
+        if !may || !on.free().contains(&plain) {
             tracing::info!(%framework, %agent, "returning resources, they cannot be offered any more");
             self.recover(&framework, &agent, resources, None, out);
             return None;
         }
-        let id = self.next_offer_id();
-        let offer = Offer { id: id.clone(), framework: framework.clone(), agent, role, resources, made: now };
-        let message = self.offer_message(&offer)?;
+        let offer =
+            Offer { id: id.clone(), framework: framework.clone(), agent, role, resources, plain, made: now };
+        let message = offer_message(&offer, taker, on);
         self.add_offer(offer);
         self.count_offers(&framework, 1, |traffic| &mut traffic.offers_sent);
         if let Some(timeout) = self.flags.offer_timeout {
             out.push(Effect::Wake { at: now + timeout, timer: Timer::Offer(id) });
         }
         Some((framework, message))
-    }
-
-    /// The offer as this framework understands it: without allocation roles for one of a single role, with
-    /// `role` in place of a stack of reservations for one that knows no refinement.
-    fn offer_message(&self, offer: &Offer) -> Option<proto::Offer> {
-        let framework = self.cluster.framework(&offer.framework)?;
-        let agent = self.cluster.agent(&offer.agent)?;
-        let allocated = framework.can(FrameworkCapability::MultiRole);
-        Some(described(offer, agent, resources_for(framework, &offer.resources), allocated))
     }
 
     /// Source: `Master::decline`, 1.11. Only the framework's own offers: Mesos takes back those of others too.
@@ -188,19 +181,17 @@ pub(super) fn unallocated(resources: &Resources) -> Resources {
     plain
 }
 
-fn resources_for(framework: &Framework, resources: &Resources) -> Vec<proto::Resource> {
-    let plain;
-    let shown = if framework.can(FrameworkCapability::MultiRole) {
-        resources
-    } else {
-        plain = unallocated(resources);
-        &plain
+/// The offer as this framework understands it: without allocation roles for one of a single role, with `role` in place
+/// of a stack of reservations for one that knows no refinement.
+fn offer_message(offer: &Offer, framework: &Framework, agent: &Agent) -> proto::Offer {
+    let allocated = framework.can(FrameworkCapability::MultiRole);
+    let shown = if allocated { &offer.resources } else { &offer.plain };
+    let resources = match framework.can(FrameworkCapability::ReservationRefinement) {
+        true => shown.to_protos(),
+        // The allocator grants no refined reservations to such a framework.
+        false => shown.to_old_protos().unwrap_or_else(|_| shown.to_protos()),
     };
-    if framework.can(FrameworkCapability::ReservationRefinement) {
-        return shown.to_protos();
-    }
-    // The allocator grants no refined reservations to such a framework.
-    shown.to_old_protos().unwrap_or_else(|_| shown.to_protos())
+    described(offer, agent, resources, allocated)
 }
 
 /// An offer as the API describes it, `resources` in the reader's way of writing them; `allocated`: the reader knows

@@ -270,7 +270,10 @@ pub struct Offer {
     pub framework: FrameworkId,
     pub agent: AgentId,
     pub role: Role,
+    /// Allocated to `role`.
     pub resources: Resources,
+    /// The same as the agent's books have them, without allocation role.
+    pub plain: Resources,
     pub made: Time,
 }
 

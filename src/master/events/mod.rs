@@ -32,7 +32,7 @@ use tracing::{info, warn};
 use super::core::{Event, Happening};
 use super::run::{Core, Ended};
 use super::view::v1;
-use crate::process::background::{Background, give_way};
+use crate::process::background::{Background, give_way, run_when_idle};
 use crate::process::connection::Connection;
 
 pub use follow::{Start, Stream, place, reset};
@@ -51,9 +51,8 @@ const BATCH: usize = 4096;
 /// then every 50 ms, and read what came meanwhile together. Waking each for each event is what they would cost most.
 const PACE: Duration = Duration::from_micros(50);
 
-/// How much the threads give way. The one that encodes must not fall behind the core for long.
+/// How much the thread that encodes gives way; it must not fall behind the core for long.
 const ENCODING_NICENESS: i32 = 10;
-const TELLING_NICENESS: i32 = 19;
 
 /// What the kernel may hold for a follower that reads slowly; all of them together must leave it memory for
 /// agents.
@@ -139,7 +138,7 @@ pub struct Inbox {
 /// Starts the threads. They end with the core.
 pub fn start(hub: &Hub, inbox: Inbox) -> io::Result<()> {
     let shared = hub.shared.clone();
-    let _ = shared.background.set(Background::start("followers", TELLING_NICENESS)?);
+    let _ = shared.background.set(Background::start("followers", run_when_idle)?);
     thread::Builder::new().name("events".to_owned()).spawn(move || {
         give_way(ENCODING_NICENESS);
         while let Ok(first) = inbox.happenings.recv() {

@@ -17,6 +17,7 @@ mod scheduler;
 mod stats;
 mod through;
 
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -80,13 +81,20 @@ pub struct Tools {
 }
 
 impl Site {
-    pub fn new(core: Core, flags: Arc<Flags>, info: Arc<MasterInfo>, seat: Seat, tools: Tools) -> Site {
-        let reads = reads::Reads::new(tools.metrics.counter("master/http_cache_hits"));
+    /// Fails if no thread can be started.
+    pub fn new(
+        core: Core,
+        flags: Arc<Flags>,
+        info: Arc<MasterInfo>,
+        seat: Seat,
+        tools: Tools,
+    ) -> io::Result<Site> {
+        let reads = reads::Reads::new(tools.metrics.counter("master/http_cache_hits"))?;
         let (calls, parses) = (Semaphore::new(CALLS), Semaphore::new(PARSES));
         let (feed, whole) = (Feed::new(core.clone()), pages::Whole::default());
         let through = Arc::new(Semaphore::new(through::MOST));
         let inner = Inner { core, flags, info, seat, tools, reads, calls, parses, feed, whole, through };
-        Site { inner: Arc::new(inner) }
+        Ok(Site { inner: Arc::new(inner) })
     }
 
     fn webui_dir(&self) -> Option<&Path> {

@@ -2,18 +2,21 @@
 //!
 //! A request takes any rendering whose snapshot was made after it came; so while one is under way, those that
 //! come meanwhile wait and then share the next. As long as nothing happens in the cluster, a whole state is
-//! rendered once: its bytes are kept with the snapshot's version.
+//! rendered once: its bytes are kept with the snapshot's version; so are those of the pages and parts that were asked
+//! for last.
 //!
 //! Source: `Master::Http::deferBatchedRequest`, http.cpp 1.11, which shares among requests of one batch.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
+use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use tokio::sync::Semaphore;
 
 use super::{Site, ended};
+use crate::files::handlers::blocking_on;
 use crate::http::error::HttpError;
 use crate::http::recordio;
 use crate::master::core::state::Cluster;
@@ -21,11 +24,19 @@ use crate::master::flags::Flags;
 use crate::master::view::v1::Ask;
 use crate::master::view::{self, Page};
 use crate::metrics::Counter;
+use crate::process::background::{Background, give_way};
 use crate::proto::writer::Encoding;
 use crate::proto::{AgentId, FrameworkId, TaskId};
 
 /// Renderings at once; each may need as many bytes as the whole state has.
 const RENDERINGS: usize = 4;
+
+/// How much they give way: where processors are scarce they have a tenth of one, which is enough to end.
+const NICENESS: i32 = 10;
+
+/// Pages and parts that are kept, and their bytes.
+const PAGES: usize = 64;
+const KEPT: usize = 64 << 20;
 
 /// What can be read.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -104,19 +115,30 @@ impl Rendering {
 
 type Slot = Arc<tokio::sync::Mutex<Rendering>>;
 
+#[derive(Default)]
+struct Slots {
+    by_read: HashMap<Read, Slot>,
+    /// Those of pages and parts that are kept, and their bytes, the last that was asked for at the end.
+    kept: VecDeque<(Read, usize)>,
+}
+
 pub struct Reads {
-    slots: Mutex<HashMap<Read, Slot>>,
+    slots: Mutex<Slots>,
     /// Counts requests and snapshots, so that it can be told which came first.
     moment: AtomicU64,
     renderings: Arc<Semaphore>,
+    /// Renders: a whole state is much work, of which agents and schedulers must notice nothing.
+    background: Background,
     /// Answers that took no rendering of their own.
     hits: Counter,
 }
 
 impl Reads {
-    pub fn new(hits: Counter) -> Reads {
+    /// Fails if no thread can be started.
+    pub fn new(hits: Counter) -> io::Result<Reads> {
         let renderings = Arc::new(Semaphore::new(RENDERINGS));
-        Reads { slots: Mutex::default(), moment: AtomicU64::new(1), renderings, hits }
+        let background = Background::start("reads", || give_way(NICENESS))?;
+        Ok(Reads { slots: Mutex::default(), moment: AtomicU64::new(1), renderings, background, hits })
     }
 }
 
@@ -142,8 +164,8 @@ impl Site {
         let came = reads.moment.fetch_add(1, Ordering::AcqRel);
         let slot = reads.slot(&read);
         let answer = self.rendered(&read, &slot, came).await;
-        drop(slot);
-        reads.tidy(&read);
+        let bytes = answer.as_ref().map_or(0, |answer| answer.bytes.len());
+        reads.slots().keep(&read, bytes);
         answer
     }
 
@@ -166,7 +188,7 @@ impl Site {
                 drop(turn);
                 Ok((snapshot.version, Bytes::from(bytes)))
             };
-            let (version, bytes) = crate::files::handlers::blocking(render).await?;
+            let (version, bytes) = blocking_on(reads.background.handle(), render).await?;
             *last = Rendering { taken, version: Some(version), published, bytes };
         } else {
             reads.hits.increment();
@@ -181,18 +203,57 @@ impl Site {
 
 impl Reads {
     fn slot(&self, read: &Read) -> Slot {
-        let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
-        slots.entry(read.clone()).or_default().clone()
+        self.slots().by_read.entry(read.clone()).or_default().clone()
     }
 
-    /// Forgets a rendering that is not worth keeping once nobody waits for it.
-    fn tidy(&self, read: &Read) {
+    fn slots(&self) -> MutexGuard<'_, Slots> {
+        self.slots.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Slots {
+    /// A rendering of so many bytes was handed out. Forgets the pages and parts that were asked for longest ago, if
+    /// they are too much.
+    fn keep(&mut self, read: &Read, bytes: usize) {
         if read.is_whole() {
             return;
         }
-        let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
-        if slots.get(read).is_some_and(|slot| Arc::strong_count(slot) == 1) {
-            slots.remove(read);
+        self.kept.retain(|(kept, _)| kept != read);
+        self.kept.push_back((read.clone(), bytes + size_of::<(Read, Rendering)>()));
+        let mut all: usize = self.kept.iter().map(|(_, bytes)| bytes).sum();
+        while (all > KEPT || self.kept.len() > PAGES)
+            && let Some((oldest, bytes)) = self.kept.pop_front()
+        {
+            all -= bytes;
+            // Whoever waits for it has it in hand.
+            self.by_read.remove(&oldest);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pages_are_kept_up_to_a_bound() {
+        let page = |offset| Read::Tasks(Page { offset, ..Page::default() });
+        let mut slots = Slots::default();
+        let mut ask = |read: Read, bytes| {
+            slots.by_read.insert(read.clone(), Slot::default());
+            slots.keep(&read, bytes);
+            [page(1), page(2), page(3), Read::State].map(|read| slots.by_read.contains_key(&read))
+        };
+        assert_eq!(ask(page(1), KEPT / 2), [true, false, false, false]);
+        assert_eq!(ask(Read::State, KEPT * 2), [true, false, false, true]);
+        assert_eq!(ask(page(2), KEPT / 4), [true, true, false, true]);
+        assert_eq!(ask(page(1), KEPT / 2), [true, true, false, true]);
+        assert_eq!(ask(page(3), KEPT / 2), [false, false, true, true], "the oldest go, as many as it takes");
+        assert_eq!(ask(page(2), KEPT * 2), [false, false, false, true], "too large by itself");
+        for offset in 1..=PAGES + 1 {
+            ask(page(offset), 1);
+        }
+        assert_eq!(ask(Read::State, 1), [false, true, true, true]);
+        assert_eq!(slots.by_read.len(), PAGES + 1);
     }
 }

@@ -213,6 +213,7 @@ pub(in crate::master) fn cluster() -> Cluster {
         agent: "S0".into(),
         role: "eng/web".into(),
         resources: held("cpus:1;ports:[31000-31001]"),
+        plain: total("cpus:1;ports:[31000-31001]"),
         made: Time(0),
     };
     let info = proto::MasterInfo {

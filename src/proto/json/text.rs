@@ -11,8 +11,6 @@
 //! assert_eq!(out, br#"{"id":"a/b","cpus":4.0,"ports":[{"begin":31000}]}"#);
 //! ```
 
-use std::io::Write as _;
-
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
@@ -134,34 +132,54 @@ impl Array<'_> {
 
 /// A string with rapidjson's escapes: quote, backslash and what is below a space; `/` and DEL stay.
 pub fn string(out: &mut Vec<u8>, value: &str) {
-    const HEX: &[u8; 16] = b"0123456789ABCDEF";
+    out.reserve(value.len() + 2);
     out.push(b'"');
-    let bytes = value.as_bytes();
-    let mut from = 0;
-    for (at, &byte) in bytes.iter().enumerate() {
-        if byte >= 0x20 && byte != b'"' && byte != b'\\' {
-            continue;
-        }
-        out.extend_from_slice(&bytes[from..at]);
-        from = at + 1;
-        let short = match byte {
-            b'"' | b'\\' => byte,
-            0x08 => b'b',
-            0x0c => b'f',
-            b'\n' => b'n',
-            b'\r' => b'r',
-            b'\t' => b't',
-            _ => {
-                out.extend_from_slice(b"\\u00");
-                out.push(HEX[usize::from(byte >> 4)]);
-                out.push(HEX[usize::from(byte & 15)]);
-                continue;
-            }
-        };
-        out.extend_from_slice(&[b'\\', short]);
+    let mut rest = value.as_bytes();
+    while let Some(at) = peculiar(rest) {
+        out.extend_from_slice(&rest[..at]);
+        escape(out, rest[at]);
+        rest = &rest[at + 1..];
     }
-    out.extend_from_slice(&bytes[from..]);
+    out.extend_from_slice(rest);
     out.push(b'"');
+}
+
+/// Where the first byte is that must be escaped. Nearly all strings have none, so eight bytes are looked at at once.
+fn peculiar(bytes: &[u8]) -> Option<usize> {
+    const ONES: u64 = u64::MAX / 255;
+    const HIGH: u64 = ONES << 7;
+    // The high bit of each byte that is zero, and perhaps of some after it.
+    let zeros = |word: u64| word.wrapping_sub(ONES) & !word;
+    let (words, _) = bytes.as_chunks::<8>();
+    let plain = |word: &&[u8; 8]| {
+        let word = u64::from_le_bytes(**word);
+        let low = word.wrapping_sub(ONES * 0x20) & !word;
+        let quote = zeros(word ^ (ONES * u64::from(b'"')));
+        let backslash = zeros(word ^ (ONES * u64::from(b'\\')));
+        (low | quote | backslash) & HIGH == 0
+    };
+    let start = 8 * words.iter().take_while(plain).count();
+    let found = bytes[start..].iter().position(|&byte| byte < 0x20 || byte == b'"' || byte == b'\\');
+    found.map(|at| start + at)
+}
+
+fn escape(out: &mut Vec<u8>, byte: u8) {
+    const HEX: &[u8; 16] = b"0123456789ABCDEF";
+    let short = match byte {
+        b'"' | b'\\' => byte,
+        0x08 => b'b',
+        0x0c => b'f',
+        b'\n' => b'n',
+        b'\r' => b'r',
+        b'\t' => b't',
+        _ => {
+            out.extend_from_slice(b"\\u00");
+            out.push(HEX[usize::from(byte >> 4)]);
+            out.push(HEX[usize::from(byte & 15)]);
+            return;
+        }
+    };
+    out.extend_from_slice(&[b'\\', short]);
 }
 
 /// Bytes, as a string of base64.
@@ -208,11 +226,13 @@ pub fn double(out: &mut Vec<u8>, value: f64) {
         out.extend_from_slice(b".0");
         return;
     }
-    let mut buffer = [0_u8; 32];
-    let mut cursor = std::io::Cursor::new(&mut buffer[..]);
-    write!(cursor, "{value:e}").expect("a double has at most 17 digits and an exponent");
-    let length = cursor.position() as usize;
-    lay_out(out, &buffer[..length]);
+    let mut buffer = zmij::Buffer::new();
+    let digits = buffer.format_finite(value).as_bytes();
+    // Without an exponent it looks as rapidjson has it; the two do not agree on when to write one.
+    match digits.contains(&b'e') {
+        false => out.extend_from_slice(digits),
+        true => lay_out(out, digits),
+    }
 }
 
 /// Takes `-d.ddde-x` apart and places the point where rapidjson has it.
