@@ -200,6 +200,10 @@ const CHANGES: Endpoint = Endpoint {
         "`Last-Event-ID` (or the query parameter `after`) says which is the last that is known: the `at` of an",
         "overview, or the `id` of a change. If what follows it is not remembered, the only event is `reset`: the",
         "overview has to be read anew.",
+        "",
+        "Query parameters:",
+        "",
+        ">        after=VALUE          The last that is known.",
     ],
     authentication: true,
     ..Endpoint::DEFAULT
@@ -241,6 +245,7 @@ const LEADER: Endpoint = Endpoint {
 const AGENT: Endpoint = Endpoint {
     path: "/agent",
     methods: &["GET"],
+    any_query: true,
     tldr: "Reads from an agent, through the master.",
     description: &[
         "`/master/agent/ID/state` answers as `/state` of the agent does; so do `monitor/statistics`, `containers`,",
