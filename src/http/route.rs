@@ -72,11 +72,11 @@ impl Endpoint {
         let Some(unknown) = query.names().find(|name| !known(name)) else { return Ok(()) };
         let known: Vec<&str> = self.parameters().collect();
         let expected = match known.is_empty() {
-            true => "this endpoint takes none".to_owned(),
-            false => format!("expecting {}", known.join(", ")),
+            true => "expecting none".to_owned(),
+            false => format!("expecting one of {}", known.join(", ")),
         };
         let unknown = unknown.escape_debug();
-        Err(HttpError::bad_request(format!("Unknown query parameter '{unknown}': {expected}.\n")))
+        Err(HttpError::bad_request(format!("Unknown parameter '{unknown}', {expected}")))
     }
 
     /// 405 unless the endpoint takes this method.
@@ -246,9 +246,9 @@ mod tests {
         for known in ["", "limit=1", "limit=x&limit=y", "limit", "jsonp=f&_=1637"] {
             assert_eq!(refused(&row, known), None, "{known}");
         }
-        let text = |name, rest| Some(format!("Unknown query parameter '{name}': {rest}.\n"));
-        assert_eq!(refused(&row, "limit=1&lim%0ait=2"), text("lim\\nit", "expecting limit"));
-        assert_eq!(refused(&Endpoint::DEFAULT, "a=b"), text("a", "this endpoint takes none"));
+        let text = |name, rest| Some(format!("Unknown parameter '{name}', {rest}"));
+        assert_eq!(refused(&row, "limit=1&lim%0ait=2"), text("lim\\nit", "expecting one of limit"));
+        assert_eq!(refused(&Endpoint::DEFAULT, "a=b"), text("a", "expecting none"));
         assert_eq!(refused(&Endpoint { any_query: true, ..row }, "a=b"), None);
         assert!(row.check_query(None).is_ok());
     }

@@ -418,6 +418,30 @@ fn an_operator_kills_a_task() {
 }
 
 #[test]
+fn a_parameter_that_nobody_knows_is_refused() {
+    let cluster = Cluster::start(1);
+    let (master, agent) = (cluster.port, cluster.agent_ports[0]);
+    for (port, path, expected) in [
+        (master, "/tasks?limt=5", "one of framework_id, limit, offset, order, task_id"),
+        (master, "/master/state?x", "none"),
+        (master, "/files/read?path=/master/log&from=7", "one of path, offset, length, jsonp"),
+        (agent, "/slave(1)/state?verbose=1", "none"),
+    ] {
+        let answer = raw::exchange(port, &request("GET", path, &[], b"")).answer();
+        let (_, query) = path.split_once('?').expect("a query");
+        let name = query.rsplit('&').next().and_then(|pair| pair.split('=').next()).unwrap_or_default();
+        assert_eq!(
+            (answer.status, answer.text()),
+            (400, format!("Unknown parameter '{name}', expecting {expected}"))
+        );
+    }
+    for path in ["/tasks?limit=5&_=1637", "/state?jsonp=f", "/?v=2", "/health", "/help?format=json"] {
+        let answer = raw::exchange(master, &request("GET", path, &[], b"")).answer();
+        assert_eq!(answer.status, 200, "{path}: {}", answer.text());
+    }
+}
+
+#[test]
 fn an_operator_ends_a_framework() {
     let (cluster, mut scheduler) = with_a_task();
     let teardown = |prefix: &str, body: String| {

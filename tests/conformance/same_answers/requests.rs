@@ -100,6 +100,7 @@ const READS: &[&str] = &[
     "/tasks?limit=1&order=asc",
     "/tasks?framework_id={FRAMEWORK}&task_id=steady",
     "/tasks?limit=x",
+    "/tasks?nonsense=1",
     "/tasks?offset=x",
     "/tasks?order=x",
     "/roles",
