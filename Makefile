@@ -48,9 +48,9 @@ $(PAGES): $(PAGES_OF) $(MODULES)
 $(MODULES): assets/package.json assets/package-lock.json assets/.npmrc
 	cd assets && npm ci && touch node_modules/.package-lock.json
 
-webui: deps pages ## the web pages: unit tests, then in Chromium against real clusters
+webui: deps pages ## the web pages: unit tests, then in Chromium against real clusters: ONLY=large AGENTS=10000 EACH=10
 	cd assets && npm test
-	$(CARGO) test --test webui -- --nocapture
+	AGENTS=$(AGENTS) EACH=$(EACH) ONLY=$(ONLY) $(CARGO) test --test webui -- --nocapture
 
 check: ## format and lints
 	$(CARGO) fmt --all --check

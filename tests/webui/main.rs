@@ -2,6 +2,7 @@
 //!
 //! `make webui` has installed what it needs (`npm ci`, Chromium); without that it says so and is skipped. One of the
 //! clusters is large: `AGENTS=10000 EACH=10` make it larger than the 5,000 agents with 4 tasks each.
+//! `ONLY=large` runs one file.
 #![allow(clippy::disallowed_methods, reason = "tests start processes, read clocks and files")]
 
 #[allow(dead_code, reason = "the bench's half is not used")]
@@ -49,6 +50,9 @@ fn pages_in_a_browser() {
     command.env("MESOS_LARGE", &large.url);
     if let Some(ensemble) = &ensemble {
         command.env("MESOS_ENSEMBLE", ensemble.url());
+    }
+    if let Some(only) = std::env::var("ONLY").ok().filter(|only| !only.is_empty()) {
+        command.args(["--", &only]);
     }
     let status = command.status().expect("npm runs");
     assert!(status.success(), "the browser's tests failed, see above");

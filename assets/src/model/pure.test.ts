@@ -119,7 +119,7 @@ describe("a file", () => {
   });
 
   it("knows the way up, also where names come twice", () => {
-    const run = "/work/slaves/S0/frameworks/F/executors/e/runs/u";
+    const run = "/var/lib/mesos/slaves/S0/frameworks/F/executors/e/runs/u";
     expect(steps(`${run}/work/x/work`).map((step) => step.label)).toEqual(["sandbox", "work", "x", "work"]);
     expect(steps(`${run}/work/x/work`)[1]?.path).toBe(`${run}/work`);
     expect(steps("/slave/log")).toEqual([{ label: "/slave/log", path: "/slave/log" }]);
