@@ -67,6 +67,8 @@ conformance: deps ## real clients, unmodified, against our binary
 
 bench: deps ## figures beside the real Apache Mesos 1.11.0: AGENTS=10000 EACH=5 MANY=50000 READS=10 FOLLOWERS=2000 ONLY=ours DRILLS=20
 	$(CARGO) bench --bench cluster --bench failover
+	$(MAKE) pages
+	ONLY=large MESOS_IDLE=60 AGENTS=$(or $(AGENTS),10000) EACH=10 $(CARGO) test --release --test webui -- --nocapture
 
 install: build units ## mesos and its names (mesos-master, …), man pages, shell completions, systemd units into PREFIX=/usr/local
 	install -D "$${CARGO_TARGET_DIR:-target}/release/mesos" "$(DESTDIR)$(PREFIX)/bin/mesos"

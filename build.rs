@@ -7,8 +7,10 @@ use std::time::{SystemTime, UNIX_EPOCH};
 fn main() {
     println!("cargo:rerun-if-changed=build.rs");
     println!("cargo:rerun-if-env-changed=SOURCE_DATE_EPOCH");
-    // The web pages, which a release holds: `make` builds them before.
-    println!("cargo:rerun-if-changed=assets/dist");
+    // The web pages, which a release holds (`make` builds them before) and other builds read from there.
+    if std::env::var("PROFILE").as_deref() == Ok("release") {
+        println!("cargo:rerun-if-changed=assets/dist");
+    }
     let now = || SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     let time = std::env::var("SOURCE_DATE_EPOCH").ok().and_then(|text| text.parse().ok()).unwrap_or_else(now);
     let user = std::env::var("USER").unwrap_or_else(|_| "root".to_owned());

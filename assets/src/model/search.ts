@@ -25,6 +25,8 @@ const PLACES: [string, Name][] = [
 /** How well every word fits; 0 if one does not. The whole name is best, then its beginning, then that of a part. */
 function fit(words: string[], name: string, others: string[]): number {
   let sum = 0;
+  // Nearly all are called otherwise, which is found out first.
+  for (const word of words) if (!has(name, word) && !others.some((other) => has(other, word))) return 0;
   for (const word of words) {
     const of = (text: string, weight: number): number => {
       const at = text.toLowerCase().indexOf(word);
@@ -39,6 +41,10 @@ function fit(words: string[], name: string, others: string[]): number {
     sum += best;
   }
   return sum;
+}
+
+function has(text: string, word: string): boolean {
+  return text.toLowerCase().includes(word);
 }
 
 export function search(cluster: Cluster, wanted: string, most = 40): Hit[] {

@@ -27,13 +27,19 @@ export function Search({ close }: { close: () => void }): JSX.Element {
   const [wanted, setWanted] = useState("");
   const [at, setAt] = useState(0);
   // Not anew with each change of the cluster: the list must not move under the finger.
-  const hits = useMemo(() => search(cluster, wanted), [wanted]);
+  const [asked, setAsked] = useState("");
+  const hits = useMemo(() => search(cluster, asked), [asked]);
+  // In a large cluster who types quickly does not wait for each letter.
+  useEffect(() => {
+    const timer = setTimeout(() => setAsked(wanted), cluster.tasks.size + cluster.agents.size > 1000 ? 150 : 0);
+    return () => clearTimeout(timer);
+  }, [wanted]);
   useLayoutEffect(() => {
     box.current?.showModal();
     if (early) setWanted(early);
     early = undefined;
   }, []);
-  useEffect(() => setAt(0), [wanted]);
+  useEffect(() => setAt(0), [asked]);
   useEffect(() => list.current?.querySelector('[aria-selected="true"]')?.scrollIntoView({ block: "nearest" }), [at]);
   const go = (hit: Hit | undefined) => {
     if (!hit) return;
@@ -47,7 +53,7 @@ export function Search({ close }: { close: () => void }): JSX.Element {
       setAt((at + step + hits.length) % hits.length);
     } else if (event.key === "Enter") {
       event.preventDefault();
-      go(hits[at]);
+      go(asked === wanted ? hits[at] : search(cluster, wanted)[0]);
     }
   };
   return (
@@ -78,7 +84,7 @@ export function Search({ close }: { close: () => void }): JSX.Element {
           </li>
         ))}
       </ul>
-      {wanted && hits.length === 0 && <p class="none">Nothing is called “{wanted}”.</p>}
+      {asked && hits.length === 0 && <p class="none">Nothing is called “{asked}”.</p>}
     </dialog>
   );
 }
