@@ -184,7 +184,9 @@ impl Site {
             let turn = reads.renderings.clone().acquire_owned().await.ok();
             let (read, flags) = (read.clone(), self.inner.flags.clone());
             let render = move || {
-                let bytes = read.render(&snapshot.cluster, &flags);
+                let mut bytes = read.render(&snapshot.cluster, &flags);
+                // It is kept, and has grown by doubling.
+                bytes.shrink_to_fit();
                 drop(turn);
                 Ok((snapshot.version, Bytes::from(bytes)))
             };
