@@ -42,6 +42,9 @@ export function freePort(): Promise<number> {
   });
 }
 
+/** Those that run: a test that failed leaves some. */
+const running = new Set<Daemon>();
+
 export class Daemon {
   private constructor(
     readonly process: ChildProcess,
@@ -53,7 +56,10 @@ export class Daemon {
     if (!existsSync(MESOS)) throw new Error(`there is no ${MESOS}: set MESOS_BINARY`);
     const child = spawn(MESOS, args, { stdio: ["ignore", "pipe", "pipe"] });
     for (const stream of [child.stdout, child.stderr]) stream?.on("data", (piece: Buffer) => log.length < 5000 && log.push(String(piece)));
-    return new Daemon(child, log);
+    const daemon = new Daemon(child, log);
+    running.add(daemon);
+    child.once("exit", () => running.delete(daemon));
+    return daemon;
   }
 
   get ended(): boolean {
@@ -141,7 +147,9 @@ async function theBrowser(): Promise<Browser> {
   return browser;
 }
 
+/** The end of a file of tests: also of what those that failed did not end. */
 export async function closeBrowser(): Promise<void> {
+  await Promise.all([...running].map((daemon) => daemon.stop()));
   await browser?.close();
   browser = undefined;
 }
