@@ -33,8 +33,8 @@ fn sum<'a>(executor: &[Resource], tasks: impl Iterator<Item = (&'a [Resource], &
     let (mut cpus_said, mut mem_said) = (Limit::Unsaid, Limit::Unsaid);
     for (resources, limits) in tasks {
         let (cpus, mem) = amounts(resources);
-        allowed.cpus += cpus;
-        allowed.mem += mem;
+        allowed.cpus = allowed.cpus.saturating_add(cpus);
+        allowed.mem = allowed.mem.saturating_add(mem);
         cpus_limit = cpus_limit.saturating_add(limit(limits.get("cpus"), 1000.0, cpus, &mut cpus_said));
         mem_limit = mem_limit.saturating_add(limit(limits.get("mem"), MEGABYTE as f64, mem, &mut mem_said));
     }

@@ -54,8 +54,8 @@ fn setting(controller: &'static str, file: &'static str, value: impl ToString) -
 
 /// The shares of the promise, and a quota where there is a limit or `--cgroups_enable_cfs`.
 pub fn cpu(version: Version, allowed: &Allowed, cfs: bool) -> Vec<Setting> {
-    let shares = (allowed.cpus * SHARES_PER_CPU / 1000).clamp(SHARES_LEAST, SHARES_MOST);
-    let quota = |thousandths: u64| (thousandths * PERIOD / 1000).max(QUOTA_LEAST);
+    let shares = (allowed.cpus.saturating_mul(SHARES_PER_CPU) / 1000).clamp(SHARES_LEAST, SHARES_MOST);
+    let quota = |thousandths: u64| (thousandths.saturating_mul(PERIOD) / 1000).max(QUOTA_LEAST);
     let quota = match allowed.cpus_limit {
         Limit::At(limit) => Some(Some(quota(limit))),
         Limit::None => Some(None),
