@@ -213,3 +213,34 @@ fn agents_outlive_their_leader_in_etcd() {
         agents_outlive_their_leader(&ensemble, "etcd://");
     }
 }
+
+/// One that was given up may get to etcd long after later ones, and must not undo them.
+#[test]
+fn every_write_to_etcd_moves_the_fence_that_writes_are_checked_against() {
+    let Some(etcd) = Ensemble::etcd("fence", 1) else { return };
+    let runtime = runtime();
+    let mut store = open(&etcd.url(), runtime.handle()).unwrap();
+    store.load().unwrap();
+    let fence = "/mesos/registry/fence";
+    let moved = || {
+        let found: Value = serde_json::from_str(&etcd.etcdctl(&["get", fence, "-w", "json"])).unwrap();
+        found["kvs"][0]["mod_revision"].as_i64().unwrap()
+    };
+    let mut last = moved();
+    for size in 1..4 {
+        store.write(&[put(1, size)]).unwrap();
+        assert!(moved() > last, "{last}");
+        last = moved();
+    }
+    // One of its own that it was not told of has got there meanwhile.
+    let turn = etcd.etcdctl(&["get", "--print-value-only", fence]);
+    etcd.etcdctl(&["put", fence, turn.trim()]);
+    store.write(&[put(1, 4)]).unwrap();
+    assert_eq!(
+        contents(store.peek().unwrap()),
+        contents(vec![("agents/m-S1".to_owned(), vec![1; 4].into())])
+    );
+    // One of another's.
+    etcd.etcdctl(&["put", fence, "another"]);
+    assert!(matches!(store.write(&[put(1, 5)]), Err(Error::Deposed { .. })));
+}

@@ -8,6 +8,7 @@
 mod chunks;
 mod error;
 mod etcd;
+mod fenced;
 mod local;
 #[cfg(test)]
 mod local_tests;

@@ -20,17 +20,14 @@ use tokio::runtime::Handle;
 use tokio::time::timeout;
 use zookeeper_client::{Acl, Acls, Client, CreateMode, Error as ZkError, MultiWriteError};
 
-use super::chunks::chunks;
-use super::{Error, Record, Store};
+use super::fenced::Fenced;
+use super::{Error, Record};
 use crate::coordination::url::Place;
 use crate::coordination::zookeeper::{acls, is_refusal, make_path};
 use crate::registry::Change;
 
 /// What of a key is written otherwise in a node's name.
 const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.');
-
-/// Changes in one `multi`.
-const MOST: usize = 500;
 
 /// Requests under way at once while everything is read.
 const AT_ONCE: usize = 128;
@@ -70,7 +67,7 @@ impl ZooKeeper {
 
     /// What a failed request means.
     fn failed(&self, error: &ZkError) -> Error {
-        let (place, why) = (self.place(), error.to_string());
+        let (place, why) = (self.name(), error.to_string());
         match error {
             // A session's end is the end of its leadership.
             ZkError::SessionExpired | ZkError::ClientClosed => Error::Deposed { place },
@@ -88,20 +85,6 @@ impl ZooKeeper {
         }
     }
 
-    async fn take(&self) -> Result<i32, Error> {
-        let records = format!("{}/records", self.root);
-        self.patiently(make_path(&self.client, &self.place, &records)).await?;
-        let there = self.patiently(self.client.list_children(&records)).await?;
-        for shard in (0..=u8::MAX).map(|shard| format!("{shard:02x}")) {
-            if !there.contains(&shard) {
-                self.make(&format!("{records}/{shard}")).await?;
-            }
-        }
-        let fence = format!("{}/fence", self.root);
-        self.make(&fence).await?;
-        Ok(self.patiently(self.client.set_data(&fence, &[], None)).await?.version)
-    }
-
     /// Another may have made it meanwhile.
     async fn make(&self, node: &str) -> Result<(), Error> {
         let options = CreateMode::Persistent.with_acls(Acls::new(&self.acls));
@@ -114,12 +97,12 @@ impl ZooKeeper {
         self.patiently(made).await
     }
 
-    async fn read(&self) -> Result<Vec<Record>, Error> {
+    async fn read_nodes(&self) -> Result<Vec<Record>, Error> {
         let records = format!("{}/records", self.root);
         // This member of the ensemble may lag behind what others have taken in.
         self.patiently(self.client.sync(&self.place.path)).await?;
         let shards = match timeout(PATIENCE, self.client.list_children(&records)).await {
-            Ok(Err(ZkError::NoNode)) => return Err(Error::Absent { place: self.place() }),
+            Ok(Err(ZkError::NoNode)) => return Err(Error::Absent { place: self.name() }),
             Ok(Err(error)) => return Err(self.failed(&error)),
             Ok(Ok(shards)) => shards,
             Err(_) => return Err(self.failed(&ZkError::Timeout)),
@@ -162,43 +145,6 @@ impl ZooKeeper {
         Ok(())
     }
 
-    async fn write_chunk(&mut self, changes: &[Change]) -> Result<(), Error> {
-        for _ in 0..ATTEMPTS {
-            if self.in_doubt {
-                self.look(changes).await?;
-            }
-            match self.multi(changes).await {
-                Ok(()) => {
-                    for change in changes {
-                        match change.value {
-                            Some(_) => self.known.insert(change.key.clone()),
-                            None => self.known.remove(&change.key),
-                        };
-                    }
-                    self.in_doubt = false;
-                    return Ok(());
-                }
-                Err(MultiWriteError::OperationFailed { index: 0, source }) => {
-                    return Err(match source {
-                        ZkError::BadVersion | ZkError::NoNode => Error::Deposed { place: self.place() },
-                        other => self.failed(&other),
-                    });
-                }
-                Err(MultiWriteError::OperationFailed {
-                    source: ZkError::NodeExists | ZkError::NoNode,
-                    ..
-                }) => self.in_doubt = true,
-                Err(MultiWriteError::OperationFailed { source, .. }) => return Err(self.failed(&source)),
-                Err(MultiWriteError::RequestFailed { source }) => {
-                    self.in_doubt = true;
-                    return Err(self.failed(&source));
-                }
-            }
-        }
-        let why = "its nodes change while we write".to_owned();
-        Err(Error::Unavailable { place: self.place(), why })
-    }
-
     async fn multi(&self, changes: &[Change]) -> Result<(), MultiWriteError> {
         let fence = self.fence.ok_or(ZkError::BadVersion)?;
         let options = CreateMode::Persistent.with_acls(Acls::new(&self.acls));
@@ -225,34 +171,73 @@ impl ZooKeeper {
     }
 }
 
-impl Store for ZooKeeper {
-    fn place(&self) -> String {
+impl Fenced for ZooKeeper {
+    const MOST: usize = 500;
+
+    fn runtime(&self) -> Handle {
+        self.runtime.clone()
+    }
+
+    fn name(&self) -> String {
         format!("zk://{}/registry", self.place)
     }
 
-    fn peek(&mut self) -> Result<Vec<Record>, Error> {
-        self.runtime.block_on(self.read())
+    async fn take(&mut self) -> Result<(), Error> {
+        let records = format!("{}/records", self.root);
+        self.patiently(make_path(&self.client, &self.place, &records)).await?;
+        let there = self.patiently(self.client.list_children(&records)).await?;
+        for shard in (0..=u8::MAX).map(|shard| format!("{shard:02x}")) {
+            if !there.contains(&shard) {
+                self.make(&format!("{records}/{shard}")).await?;
+            }
+        }
+        let fence = format!("{}/fence", self.root);
+        self.make(&fence).await?;
+        self.fence = Some(self.patiently(self.client.set_data(&fence, &[], None)).await?.version);
+        Ok(())
     }
 
-    fn load(&mut self) -> Result<Vec<Record>, Error> {
-        let (fence, records) = self.runtime.block_on(async {
-            // Before anything is read, so that nothing is written by others behind it.
-            let fence = self.take().await?;
-            Ok::<_, Error>((fence, self.read().await?))
-        })?;
-        self.fence = Some(fence);
+    async fn read(&mut self) -> Result<Vec<Record>, Error> {
+        let records = self.read_nodes().await?;
         self.known = records.iter().map(|(key, _)| key.clone()).collect();
         Ok(records)
     }
 
-    fn write(&mut self, batch: &[Change]) -> Result<(), Error> {
-        let runtime = self.runtime.clone();
-        runtime.block_on(async {
-            for chunk in chunks(batch, MOST) {
-                self.write_chunk(chunk).await?;
+    async fn transact(&mut self, changes: &[Change]) -> Result<(), Error> {
+        for _ in 0..ATTEMPTS {
+            if self.in_doubt {
+                self.look(changes).await?;
             }
-            Ok(())
-        })
+            match self.multi(changes).await {
+                Ok(()) => {
+                    for change in changes {
+                        match change.value {
+                            Some(_) => self.known.insert(change.key.clone()),
+                            None => self.known.remove(&change.key),
+                        };
+                    }
+                    self.in_doubt = false;
+                    return Ok(());
+                }
+                Err(MultiWriteError::OperationFailed { index: 0, source }) => {
+                    return Err(match source {
+                        ZkError::BadVersion | ZkError::NoNode => Error::Deposed { place: self.name() },
+                        other => self.failed(&other),
+                    });
+                }
+                Err(MultiWriteError::OperationFailed {
+                    source: ZkError::NodeExists | ZkError::NoNode,
+                    ..
+                }) => self.in_doubt = true,
+                Err(MultiWriteError::OperationFailed { source, .. }) => return Err(self.failed(&source)),
+                Err(MultiWriteError::RequestFailed { source }) => {
+                    self.in_doubt = true;
+                    return Err(self.failed(&source));
+                }
+            }
+        }
+        let why = "its nodes change while we write".to_owned();
+        Err(Error::Unavailable { place: self.name(), why })
     }
 }
 
