@@ -46,6 +46,9 @@ impl State {
             Message::ExecutorToFramework(message) => self.executor_message_v0(from, *message, out),
             message if self.is_leader(from) => self.master_message(now, message, out),
             message => {
+                // One leads whom this agent does not see, and which counts on tasks here.
+                let is_launch = matches!(message, Message::RunTask(_) | Message::RunTaskGroup(_));
+                self.missed_launch(is_launch && self.node.leader.is_none());
                 warn!(message = message.name(), %from, "ignored: not from the leading master");
             }
         }

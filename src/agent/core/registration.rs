@@ -95,7 +95,10 @@ impl State {
                 ..RegisterSlaveMessage::default()
             }
             .into(),
-            Some(_) => self.reregistration().into(),
+            Some(_) => {
+                let attempt = Some(self.next_attempt());
+                ReregisterSlaveMessage { attempt, ..self.reregistration() }.into()
+            }
         };
         out.push(Effect::Send { to: leader.pid, message: Box::new(message) });
         let backoff = self.registration.backoff.min(BACKOFF_MAX);
@@ -177,6 +180,11 @@ impl State {
             Phase::Terminating => return,
         }
         self.tell_resources(out);
+    }
+
+    /// A launch was not taken. A master that registered this agent, which does not know that yet, has it in its books.
+    pub(super) fn missed_launch(&mut self, missed: bool) {
+        self.registration.missed |= missed && self.node.info.id.is_none();
     }
 
     /// The master knows this agent, and names tasks it had here.

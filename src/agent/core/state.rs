@@ -118,6 +118,8 @@ pub(super) struct Registration {
     pub number: u64,
     /// The next attempt follows within this time.
     pub backoff: Duration,
+    /// Who this process is, in the upper half, and how often it has registered again.
+    pub attempt: u64,
     /// How often the leader's connection ended since the agent was last registered.
     pub losses: u32,
     /// Names the ping timer that counts.
@@ -258,6 +260,7 @@ impl State {
                 backoff: config.registration_backoff,
                 losses: 0,
                 ping_number: 0,
+                attempt: 0,
                 ping_timeout: super::registration::PING_TIMEOUT,
                 missed: false,
                 resource_version: Bytes::new(),
@@ -292,6 +295,15 @@ impl State {
     pub(super) fn random(&mut self, most: Duration) -> Duration {
         let nanos = u64::try_from(most.as_nanos()).unwrap_or(u64::MAX);
         Duration::from_nanos(self.rng.next_u64() % nanos.saturating_add(1).max(1))
+    }
+
+    /// The number of the next re-registration of this process.
+    pub(super) fn next_attempt(&mut self) -> u64 {
+        if self.registration.attempt == 0 {
+            self.registration.attempt = self.rng.next_u64() << 32;
+        }
+        self.registration.attempt += 1;
+        self.registration.attempt
     }
 
     pub(super) fn uuid(&mut self) -> uuid::Uuid {

@@ -130,7 +130,7 @@ impl State {
         if let Some(task) = work.tasks().iter().find(|task| task.agent_id != ours) {
             warn!(task = %task.task_id, agent = %task.agent_id, "ignored a task meant for another agent");
             // Or for this one, if it overtook the news that it is registered.
-            self.registration.missed |= self.node.info.id.is_none();
+            self.missed_launch(true);
             return;
         }
         if let Some(offer) = &assignment.offer

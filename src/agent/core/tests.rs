@@ -730,13 +730,28 @@ fn executors_on_libprocess_run_tasks_too() {
     assert!(matches!(world.sent()[..], [Message::ShutdownExecutor(_)]));
 }
 
+/// And so is one that comes while this agent, and nobody else, sees no leader.
 #[test]
 fn a_task_that_overtakes_the_registration_is_asked_for() {
-    let mut world = World::new();
-    world.event(Event::LeaderSeen(Some(Leader { pid: pid(MASTER), hostname: "m".to_owned() })));
-    world.fire(|timer| matches!(timer, Timer::Register { .. }));
-    world.master(RunTaskMessage { framework: framework(), task: task("t"), ..RunTaskMessage::default() });
-    assert!(world.out.is_empty());
+    for cut_off in [false, true] {
+        let mut world = World::new();
+        let leader = Event::LeaderSeen(Some(Leader { pid: pid(MASTER), hostname: "m".to_owned() }));
+        world.event(leader);
+        world.fire(|timer| matches!(timer, Timer::Register { .. }));
+        if cut_off {
+            world.event(Event::LeaderSeen(None));
+        }
+        world.master(RunTaskMessage { framework: framework(), task: task("t"), ..RunTaskMessage::default() });
+        assert!(world.out.is_empty());
+        if cut_off {
+            world.event(Event::LeaderSeen(Some(Leader { pid: pid(MASTER), hostname: "m".to_owned() })));
+            world.fire(|timer| matches!(timer, Timer::Register { .. }));
+        }
+        is_asked_for(world);
+    }
+}
+
+fn is_asked_for(mut world: World) {
     for _ in 0..2 {
         // However often the master says so: it believes in a task that is not here.
         world.master(SlaveRegisteredMessage { agent_id: "A".into(), connection: None });

@@ -123,6 +123,8 @@ impl State {
             marking: false,
             disconnections: 0,
             resource_version,
+            left: false,
+            attempt: None,
             killed: Default::default(),
             exited: Default::default(),
             doubted: Default::default(),

@@ -82,6 +82,10 @@ pub(super) struct Watch {
     /// Counts disconnections, so that an old timer is known as such.
     pub disconnections: u64,
     pub resource_version: Option<Uuid>,
+    /// Its connection ended after it had asked to be taken back, which is being stored.
+    pub left: bool,
+    /// The last of its re-registrations, by what `ReregisterSlaveMessage.attempt` says.
+    pub attempt: Option<u64>,
     /// Tasks it was told to kill, told again should it come back with them.
     pub killed: BTreeSet<(FrameworkId, TaskId)>,
     /// Executors that have exited since this registration, the latest of them, and were not launched again: a

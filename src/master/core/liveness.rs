@@ -77,6 +77,9 @@ impl State {
     /// most of them run on (MESOS-7911); if the agent restarted without them, it says so when it is back.
     pub(super) fn agents_exited(&mut self, address: SocketAddr, now: Time, out: &mut Effects) {
         for id in self.agents_at(address) {
+            if let Some(watch) = self.watches.get_mut(&id) {
+                watch.left = true;
+            }
             if !self.cluster.agent(&id).is_some_and(|agent| agent.connected) {
                 continue;
             }

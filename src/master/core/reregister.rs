@@ -45,10 +45,18 @@ impl State {
         };
         if let Some(changing) = self.changing.get(&id) {
             tracing::info!(agent = %id, ?changing, "re-registration put off, a change of the agent is stored");
-            if *changing == Changing::Reregistering {
+            let kept = self.returning.get(&id).and_then(|(_, kept)| kept.attempt);
+            if *changing == Changing::Reregistering && !is_overtaken(message.attempt, kept) {
+                if let Some(watch) = self.watches.get_mut(&id) {
+                    watch.left = false;
+                }
                 self.returning.insert(id, (from, Box::new(message)));
             }
             return;
+        }
+        let last = self.watches.get(&id).and_then(|watch| watch.attempt);
+        if is_overtaken(message.attempt, last) {
+            return self.drop_message(&from, "re-registration", "a later one came before it");
         }
         if self.cluster.gone.contains_key(&id) {
             return self.turn_away(&from, "Agent has been marked gone", out);
@@ -102,6 +110,9 @@ impl State {
             true => Operation::Update(info.clone()),
             false => Operation::MarkReachable(info.clone()),
         };
+        if let Some(watch) = self.watches.get_mut(&id) {
+            watch.left = false;
+        }
         let registration = Box::new(message);
         let then = match registered {
             true => Then::Updated { from, info, registration },
@@ -164,6 +175,9 @@ impl State {
             info: info.clone(),
         };
         let number = self.welcome(agent, message.resource_version_uuid, now, out);
+        if let Some(watch) = self.watches.get_mut(&id) {
+            watch.attempt = message.attempt;
+        }
         self.learn_frameworks(&id, &message.frameworks, now, out);
         let why = match was_unreachable {
             true => "Unreachable agent re-reregistered",
@@ -234,6 +248,7 @@ impl State {
         self.change_total(&id, total, out);
         if let Some(watch) = self.watches.get_mut(&id) {
             watch.resource_version = message.resource_version_uuid.clone();
+            watch.attempt = message.attempt;
         }
         self.learn_frameworks(&id, &message.frameworks, now, out);
         self.compare(&id, &message, now, out);
@@ -487,6 +502,12 @@ impl State {
             }
         }
     }
+}
+
+/// Whether a re-registration was said before the other one by the same process, or is that one again: then it tells
+/// what was, and the agent was answered. Of Apache Mesos' agents none knows.
+pub(super) fn is_overtaken(this: Option<u64>, other: Option<u64>) -> bool {
+    matches!((this, other), (Some(this), Some(other)) if this >> 32 == other >> 32 && this <= other)
 }
 
 /// What an agent's tasks and executors hold, by framework.

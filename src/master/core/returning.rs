@@ -13,6 +13,7 @@ use crate::proto::internal::ReregisterSlaveMessage;
 
 use super::Effects;
 use super::books::State;
+use super::reregister::is_overtaken;
 
 impl State {
     /// `reregister` goes on here: the registry holds the agent, which was in the books then (`known`) or not. Of what
@@ -27,6 +28,7 @@ impl State {
         out: &mut Effects,
     ) {
         let later = info.id.as_ref().and_then(|id| self.returning.remove(id));
+        let later = later.filter(|(_, later)| !is_overtaken(later.attempt, registration.attempt));
         let (message, again) = match later {
             Some((later_from, later)) if later_from == from && later.agent == *info => {
                 match validate::agent::reregistration(&later) {
@@ -39,6 +41,13 @@ impl State {
             }
             again => (registration, again),
         };
+        let left = info.id.as_ref().and_then(|id| self.watches.get(id)).is_some_and(|watch| watch.left);
+        if let Some(id) = info.id.as_ref().filter(|_| known && left) {
+            // It asks again if it lives; there may be another process at its address by now.
+            tracing::info!(agent = %id, "its connection ended while its return was stored");
+            self.changing.remove(id);
+            return;
+        }
         match known {
             true => self.updated(from, info, message, now, out),
             false => self.readmitted(from, info, message, now, out),

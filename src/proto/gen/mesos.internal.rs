@@ -734,6 +734,10 @@ pub struct ReregisterSlaveMessage {
     pub agent_capabilities: ::prost::alloc::vec::Vec<super::agent_info::Capability>,
     #[prost(message, optional, tag = "10")]
     pub resource_version_uuid: ::core::option::Option<super::Uuid>,
+    /// Ours: who the agent's process is (the upper half), and how often it has said this (the lower). One that comes after
+    /// a later one is old.
+    #[prost(uint64, optional, tag = "1000")]
+    pub attempt: ::core::option::Option<u64>,
 }
 impl ::prost::Name for ReregisterSlaveMessage {
     const NAME: &'static str = "ReregisterSlaveMessage";

@@ -2665,6 +2665,7 @@ pub static M_INTERNAL__REREGISTERSLAVEMESSAGE: Message = Message { name: "mesos.
     Field { number: 6, names: ["version", "version"], kind: Kind::String, label: Label::Optional, default: Default::None },
     Field { number: 9, names: ["agent_capabilities", "agent_capabilities"], kind: Kind::Message(&M_AGENTINFO__CAPABILITY), label: Label::Repeated, default: Default::None },
     Field { number: 10, names: ["resource_version_uuid", "resource_version_uuid"], kind: Kind::Message(&M_UUID), label: Label::Optional, default: Default::None },
+    Field { number: 1000, names: ["attempt", "attempt"], kind: Kind::Uint64, label: Label::Optional, default: Default::None },
 ] };
 pub static M_INTERNAL__SLAVEREGISTEREDMESSAGE: Message = Message { name: "mesos.internal.SlaveRegisteredMessage", size: size_of::<super::internal::SlaveRegisteredMessage>(), fields: &[
     Field { number: 1, names: ["slave_id", "agent_id"], kind: Kind::Message(&M_AGENTID), label: Label::Required, default: Default::None },

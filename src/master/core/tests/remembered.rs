@@ -167,3 +167,31 @@ fn what_an_agent_says_while_its_return_is_stored_counts() {
         assert!(bench.state.returning.is_empty());
     }
 }
+
+/// There may be another process at its address by then, which would be given its place.
+#[test]
+fn an_agent_whose_connection_ends_while_its_return_is_stored_has_to_ask_again() {
+    let (mut bench, from, agent, _) = Bench::running(framework_info(&[]));
+    bench.event(Event::Exited(from.address));
+    let mut message = bench.coming_back(&agent);
+    message.agent.resources = some(5.0, 1024.0);
+    bench.take();
+    let event = Event::Message {
+        from: from.clone(),
+        peer: from.address,
+        to: "master".into(),
+        message: Box::new(message.clone().into()),
+    };
+    handle(&mut bench.state, event, bench.now, &mut bench.out);
+    let stored = bench.take().into_iter().find_map(|effect| match effect {
+        Effect::Store { operation, then } => Some((operation, then)),
+        _ => None,
+    });
+    let (operation, then) = stored.expect("a change of the registry");
+    handle(&mut bench.state, Event::Exited(from.address), bench.now, &mut bench.out);
+    let done = bench.registry.apply(&operation);
+    bench.event(Event::Stored { then, done });
+    assert!(!bench.state.cluster().agents[&agent].connected && bench.sent_to(&from).is_empty());
+    bench.message(&from, message);
+    assert!(bench.state.cluster().agents[&agent].connected);
+}

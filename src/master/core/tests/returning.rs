@@ -506,3 +506,30 @@ fn an_update_of_a_framework_that_is_over_ends_it_on_the_agent() {
     bench.update(&from, &agent, &framework, "t", TaskState::TaskKilled, 1);
     assert!(matches!(bench.sent_to(&from)[..], [Message::ShutdownFramework(_)]));
 }
+
+#[test]
+fn a_re_registration_that_was_overtaken_by_a_later_one_says_nothing() {
+    let (mut bench, from, agent, framework) = Bench::running(aware());
+    let said = |bench: &Bench, process: u64, attempt: u64, tasks: &[&str]| ReregisterSlaveMessage {
+        attempt: Some(process << 32 | attempt),
+        ..with_tasks(bench, &agent, &framework, tasks)
+    };
+    let mut answers = |process, attempt, tasks: &[&str]| {
+        bench.take();
+        let message = said(&bench, process, attempt, tasks);
+        bench.message(&from, message);
+        let known = bench.state.cluster().framework(&framework).unwrap().tasks.len();
+        (bench.sent_to(&from).iter().any(|sent| matches!(sent, Message::AgentReregistered(_))), known)
+    };
+    assert_eq!(answers(7, 2, &["t"]), (true, 1));
+    // Late, and again: an executor that it names has exited since, a task has ended.
+    assert_eq!(answers(7, 1, &["t", "old"]), (false, 1));
+    assert_eq!(answers(7, 2, &["t"]), (false, 1));
+    assert_eq!(answers(7, 3, &["t"]), (true, 1));
+    // Another process, and an agent of Apache Mesos.
+    assert_eq!(answers(6, 1, &["t"]), (true, 1));
+    bench.take();
+    let plain = with_tasks(&bench, &agent, &framework, &["t"]);
+    bench.message(&from, plain);
+    assert!(bench.sent_to(&from).iter().any(|sent| matches!(sent, Message::AgentReregistered(_))));
+}
