@@ -37,10 +37,16 @@ impl Lease {
 
     /// Whether it holds now.
     pub fn holds(&self) -> bool {
-        self.until.as_ref().is_none_or(|until| now() < Time(until.load(Ordering::Acquire)))
+        self.holds_at(now())
     }
 
-    pub(super) fn hold_until(&self, time: Time) {
+    /// Whether it holds at this time of the clock that it is kept by.
+    pub fn holds_at(&self, time: Time) -> bool {
+        self.until.as_ref().is_none_or(|until| time < Time(until.load(Ordering::Acquire)))
+    }
+
+    /// For who holds the session.
+    pub fn hold_until(&self, time: Time) {
         if let Some(until) = &self.until {
             until.store(time.0, Ordering::Release);
         }

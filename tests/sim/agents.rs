@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use mesos::agent::containerizer::{Exit, Launch, Report};
 use mesos::agent::core as agent_core;
-use mesos::base::upid::Upid;
-use mesos::proto::{ContainerId, executor, task_status};
+use mesos::proto::{AgentId, ContainerId, executor, task_status};
 use rand::RngExt;
 
+use crate::ensemble::Voter;
 use crate::executors::{Container, Input, Wish};
 use crate::setup;
-use crate::world::{End, Item, Touched, World, master_address};
+use crate::world::{End, Item, Touched, World, master_at};
 
 impl World {
     pub fn start_agent(&mut self, agent: usize) {
@@ -21,7 +21,10 @@ impl World {
         node.state = Some(state);
         self.note(|| format!("agent {agent} starts"));
         self.agent_effects(agent, effects);
-        self.leader_seen(agent);
+        match self.ensemble {
+            Some(_) => self.stand(Voter::Agent(agent)),
+            None => self.leader_seen(agent),
+        }
     }
 
     /// The agent process and, since nothing is checkpointed, all its executors die.
@@ -35,8 +38,10 @@ impl World {
         let address = node.address;
         self.count("agents died");
         self.note(|| format!("agent {agent} dies"));
-        if self.master.as_ref().is_some_and(|m| m.links.contains(&address)) {
-            self.master_exited(address);
+        for master in 0..self.masters.len() {
+            if self.masters[master].core.as_ref().is_some_and(|core| core.links.contains(&address)) {
+                self.master_exited(master, address);
+            }
         }
     }
 
@@ -50,7 +55,14 @@ impl World {
         state.node.info = info.into();
         self.count("agents grown");
         self.note(|| format!("agent {agent} grows"));
-        self.break_link(agent);
+        self.break_link(self.masters_of(agent), agent);
+    }
+
+    /// The master that an agent takes for the leader; any, if none.
+    pub fn masters_of(&self, agent: usize) -> usize {
+        let state = self.agents[agent].state.as_ref();
+        let leader = state.and_then(|state| state.node.leader.as_ref());
+        leader.and_then(|leader| master_at(leader.pid.address)).unwrap_or_default()
     }
 
     pub fn leader_seen(&mut self, agent: usize) {
@@ -58,12 +70,9 @@ impl World {
         self.put(1, 100, Item::Detected { agent, life });
     }
 
-    /// A detector tells how it is now, not how it was.
+    /// The detector of a master that stands alone tells how it is now, not how it was.
     pub fn detected(&mut self, agent: usize) {
-        let leader = self.master.as_ref().map(|_| agent_core::Leader {
-            pid: Upid::new("master", master_address()),
-            hostname: "master".to_owned(),
-        });
+        let leader = self.leading().map(setup::leader);
         self.agent_event(agent, agent_core::Event::LeaderSeen(leader));
     }
 
@@ -78,11 +87,19 @@ impl World {
         }
         self.note(|| format!("agent {agent} <- {event:?}"));
         self.touched = Touched::Agent(agent);
+        let knew = self.agent_id(agent);
         let mut effects = vec![];
         let now = self.now;
         let Some(state) = self.agents[agent].state.as_mut() else { return };
         state.handle(now, event, &mut effects);
+        if let Some(id) = self.agent_id(agent).filter(|id| Some(id) != knew.as_ref()) {
+            self.store.told(&id);
+        }
         self.agent_effects(agent, effects);
+    }
+
+    fn agent_id(&self, agent: usize) -> Option<AgentId> {
+        self.agents[agent].state.as_ref()?.node.info.id.clone()
     }
 
     fn agent_effects(&mut self, agent: usize, effects: agent_core::Effects) {
@@ -91,11 +108,12 @@ impl World {
             self.note(|| format!("agent {agent} -> {effect:?}"));
             match effect {
                 Effect::Send { to, message } => self.mail_from_agent(agent, &to, message),
-                Effect::Link(_) => {
-                    if self.master.is_none() {
-                        self.agent_later(agent, 0, 50, agent_core::Event::Exited(master_address()));
+                Effect::Link(address) => {
+                    if master_at(address).is_some_and(|master| !self.masters[master].up) {
+                        self.agent_later(agent, 0, 50, agent_core::Event::Exited(address));
                     }
                 }
+                Effect::Detect if self.ensemble.is_some() => self.detect_again(agent),
                 Effect::Detect => self.leader_seen(agent),
                 Effect::Stream { stream, event } => {
                     let found = self.agents[agent]

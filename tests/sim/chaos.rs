@@ -14,10 +14,17 @@ pub fn strike(world: &mut World) {
     let agent = world.net.rng.random_range(0..agents);
     let schedulers = world.schedulers.len();
     let scheduler = world.net.rng.random_range(0..schedulers);
+    let masters = world.masters.len();
+    let master = world.net.rng.random_range(0..masters);
+    let leader = world.leading().unwrap_or(master);
+    if masters > 1 && world.net.chance(300) {
+        strike_elections(world, master, leader, agent);
+        return world.put(500, 15_000, Item::Chaos);
+    }
     match world.net.rng.random_range(0..21) {
         0 => {
-            world.kill_master();
-            world.put(100, 20_000, Item::MasterReturns);
+            world.kill_master(leader);
+            world.put(100, 20_000, Item::MasterReturns { master: leader });
         }
         1 => {
             world.kill_agent(agent);
@@ -31,9 +38,9 @@ pub fn strike(world: &mut World) {
         }
         4 => world.break_stream(scheduler),
         5 => world.kill_scheduler(scheduler),
-        6 => world.break_link(agent),
-        7 => world.net.cut(Node::Master, Node::Agent(agent)),
-        8 => world.net.cut(Node::Master, Node::Scheduler(scheduler)),
+        6 => world.break_link(leader, agent),
+        7 => world.net.cut(Node::Master(leader), Node::Agent(agent)),
+        8 => world.net.cut(Node::Master(leader), Node::Scheduler(scheduler)),
         9 => world.net.weather = Weather { loss: 50, duplicate: 50, reorder: 50, slow: 50 },
         10 => world.net.weather = Weather { loss: 300, duplicate: 100, reorder: 100, slow: 200 },
         // Nothing is lost, and nothing comes as it was sent.
@@ -58,6 +65,49 @@ pub fn strike(world: &mut World) {
     world.put(500, 15_000, Item::Chaos);
 }
 
+/// What may go wrong where masters are elected.
+fn strike_elections(world: &mut World, master: usize, leader: usize, agent: usize) {
+    match world.net.rng.random_range(0..13) {
+        0 | 1 => {
+            world.kill_master(master);
+            world.put(100, 20_000, Item::MasterReturns { master });
+        }
+        2 => {
+            world.count("masters withdrew");
+            world.withdraw(leader);
+            world.end_master(leader, "it was told to");
+        }
+        3 | 4 => {
+            world.pause_master(leader, 100, 40_000);
+            // What it has written may get there behind its back.
+            world.store.slow |= world.net.chance(500);
+            world.put(5000, 60_000, Item::StoreHeals);
+        }
+        5 => world.pause_master(master, 100, 40_000),
+        6 => world.masters[leader].stumbles = Some(world.net.rng.random_range(100..40_000)),
+        7 => world.net.cut(Node::Master(leader), Node::Ensemble),
+        8 => world.net.cut(Node::Master(master), Node::Ensemble),
+        9 => world.net.cut(Node::Agent(agent), Node::Ensemble),
+        10 => {
+            world.count("quorums lost");
+            if let Some(ensemble) = &mut world.ensemble {
+                ensemble.quorum = false;
+            }
+            world.put(500, 40_000, Item::EnsembleHeals);
+        }
+        11 => {
+            if let Some(ensemble) = &mut world.ensemble {
+                ensemble.slow = true;
+            }
+            world.put(5000, 60_000, Item::EnsembleHeals);
+        }
+        _ => {
+            world.count("nodes removed");
+            world.changing_nodes(|ensemble| ensemble.remove_last());
+        }
+    }
+}
+
 fn some_container(world: &mut World, agent: usize) -> Option<ContainerId> {
     let count = world.agents[agent].containers.len();
     let index = world.net.rng.random_range(0..count.max(1));
@@ -80,7 +130,8 @@ fn operate(world: &mut World, agent: usize, scheduler: usize) {
     if let Some(operation) = operation {
         world.count("operations");
         let reply = ReplyId(world.serial());
-        world.master_later(0, 20, Event::Operate { reply, operation });
+        let leader = world.leading().unwrap_or_default();
+        world.master_later(leader, 0, 20, Event::Operate { reply, operation });
     }
 }
 

@@ -6,9 +6,10 @@ use mesos::agent::core::state::Phase;
 use mesos::proto::{AgentId, FrameworkId, TaskId, TaskState};
 use mesos::resources::Resources;
 
+use crate::masters::MasterNode;
 use crate::scheduler::{Scheduler, amount};
 use crate::setup;
-use crate::world::{MasterNode, Touched, World};
+use crate::world::{Touched, World};
 
 /// The task is over and stays so, whoever says it.
 pub fn is_terminal(state: TaskState) -> bool {
@@ -37,19 +38,20 @@ fn is_over(state: TaskState) -> bool {
 
 /// After every step: of whoever it was that took it.
 pub fn always(world: &World) -> Result<(), String> {
-    match (world.touched, &world.master) {
-        (Touched::Master, Some(master)) => {
+    match world.touched {
+        Touched::Master(index) => {
+            let Some(master) = &world.masters[index].core else { return Ok(()) };
             mesos::master::core::invariants::check(&master.state).map_err(|e| format!("master: {e}"))?;
             master.follower.check(master.state.cluster())?;
             no_offer_beyond_what_is_free(world, master)
         }
-        (Touched::Agent(index), _) => {
+        Touched::Agent(index) => {
             if let Some(state) = &world.agents[index].state {
                 mesos::agent::core::invariants::check(state).map_err(|e| format!("agent {index}: {e}"))?;
             }
             nothing_runs_twice(world)
         }
-        _ => Ok(()),
+        Touched::Nobody => Ok(()),
     }
 }
 
@@ -69,7 +71,9 @@ fn no_offer_beyond_what_is_free(world: &World, master: &MasterNode) -> Result<()
     }
     for framework in cluster.frameworks.values() {
         for task in framework.tasks.values().filter(|task| !is_terminal(task.state)) {
-            hold(&task.agent, &task.resources);
+            if !is_shutting_down(world, &task.agent, &framework.id) {
+                hold(&task.agent, &task.resources);
+            }
         }
     }
     for (id, held) in held {
@@ -82,6 +86,14 @@ fn no_offer_beyond_what_is_free(world: &World, master: &MasterNode) -> Result<()
         }
     }
     Ok(())
+}
+
+/// The agent was told that the framework is over by a leader that is no more, which had offered what it held to
+/// others; the next one hears of its tasks as long as they are given time to end.
+fn is_shutting_down(world: &World, agent: &AgentId, framework: &FrameworkId) -> bool {
+    let states = world.agents.iter().filter_map(|node| node.state.as_ref());
+    let owner = states.filter(|state| state.node.info.id.as_ref() == Some(agent));
+    owner.filter_map(|state| state.node.framework(framework)).any(|framework| framework.terminating)
 }
 
 /// Cpus and memory, reserved or not, in thousandths.
@@ -107,7 +119,8 @@ fn nothing_runs_twice(world: &World) -> Result<(), String> {
             // Of a framework that is over nothing is held any more, while its tasks are given time to end.
             let id = &container.launch.framework;
             let owner = node.state.as_ref().and_then(|state| state.node.framework(id));
-            let over = world.master.as_ref().is_some_and(|master| master.state.cluster().is_completed(id));
+            let mut cores = world.masters.iter().filter_map(|master| master.core.as_ref());
+            let over = cores.any(|core| core.state.cluster().is_completed(id));
             if over || owner.is_none_or(|framework| framework.terminating) {
                 continue;
             }
@@ -130,7 +143,12 @@ fn nothing_runs_twice(world: &World) -> Result<(), String> {
 
 /// When faults have ended and everybody had time: all agree.
 pub fn at_rest(world: &World) -> Result<(), String> {
-    let master = world.master.as_ref().ok_or("no master")?;
+    let leaders = world.masters.iter().filter(|master| master.core.is_some()).count();
+    if leaders != 1 || world.masters.iter().any(|master| !master.up) {
+        return Err(format!("{leaders} masters lead, or some are not up"));
+    }
+    let index = world.leading().ok_or("no master leads")?;
+    let master = world.masters[index].core.as_ref().ok_or("no master")?;
     for scheduler in &world.schedulers {
         if scheduler.dead {
             nothing_is_left_of(world, master, scheduler)?;

@@ -7,9 +7,10 @@ use mesos::base::upid::Upid;
 use mesos::master::core as master_core;
 use mesos::proto::message::{DriverCall, Message};
 use mesos::proto::scheduler::{self, event};
+use rand::RngExt;
 
 use crate::net::Node;
-use crate::world::{Item, World, master_address};
+use crate::world::{Item, World};
 
 /// What a driver, and a stream's scheduler that was away for too long, are told when all is over.
 const REMOVED: &str = "Framework has been removed";
@@ -25,6 +26,35 @@ impl World {
         self.schedulers.iter().position(|s| s.driver.as_ref().is_some_and(|pid| pid.address == address))
     }
 
+    /// Whom it takes for the leader: standbys send it on, and one that was deposed may not know that yet.
+    fn finds(&mut self, scheduler: usize) -> Option<usize> {
+        let node = Node::Scheduler(scheduler);
+        let reached = |index: &usize| {
+            self.masters[*index].core.is_some() && !self.net.is_cut(Node::Master(*index), node)
+        };
+        let found: Vec<usize> = (0..self.masters.len()).filter(reached).collect();
+        let pick = self.net.rng.random_range(0..found.len().max(1));
+        found.get(pick).copied()
+    }
+
+    /// A scheduler hears that another master leads.
+    pub fn follow(&mut self, scheduler: usize, life: u64) {
+        let Some(index) = self.master_of(life).filter(|index| self.masters[*index].core.is_some()) else {
+            return;
+        };
+        let known = &mut self.schedulers[scheduler];
+        let old = match known.master.replace(index) {
+            Some(old) if old != index && !known.dead => old,
+            _ => return,
+        };
+        known.subscribed = false;
+        if let Some(stream) = known.stream.take() {
+            self.master_later(old, 0, 20, master_core::Event::StreamClosed(stream));
+        }
+        self.count("schedulers moved");
+        self.put(10, 3000, Item::Connect { scheduler });
+    }
+
     pub fn connect(&mut self, scheduler: usize) {
         let known = &self.schedulers[scheduler];
         if known.dead || known.subscribed || known.stream.is_some() {
@@ -33,28 +63,30 @@ impl World {
         if let Some(pid) = known.driver.clone() {
             // Until it is answered.
             self.put(1000, 3000, Item::Connect { scheduler });
-            let known = &self.schedulers[scheduler];
+            let Some(master) = self.finds(scheduler) else { return };
+            let known = &mut self.schedulers[scheduler];
+            known.master = Some(master);
             let call = DriverCall { call: known.subscribe(), force: known.fresh };
             return self.driver_sends(scheduler, pid, call);
         }
-        if self.master.is_none() || self.net.is_cut(Node::Master, Node::Scheduler(scheduler)) {
-            self.put(500, 2000, Item::Connect { scheduler });
-            return;
-        }
+        let Some(master) = self.finds(scheduler) else {
+            return self.put(500, 2000, Item::Connect { scheduler });
+        };
         let serial = self.serial();
         let stream: Arc<str> = format!("stream-{serial}").into();
         let reply = master_core::ReplyId(serial);
         let known = &mut self.schedulers[scheduler];
         known.stream = Some(stream.clone());
+        known.master = Some(master);
         let call = Box::new(known.subscribe());
-        self.asked.insert(reply, scheduler);
+        self.asked.insert(reply, (scheduler, self.masters[master].life));
         self.count("subscriptions");
-        self.master_later(0, 20, master_core::Event::Subscribe { reply, stream, call });
+        self.master_later(master, 0, 20, master_core::Event::Subscribe { reply, stream, call });
     }
 
     pub fn answered(&mut self, reply: master_core::ReplyId, answer: master_core::Answer) {
         use master_core::Answer;
-        let Some(scheduler) = self.asked.remove(&reply) else { return };
+        let Some((scheduler, _)) = self.asked.remove(&reply) else { return };
         match answer {
             Answer::Subscribed | Answer::Accepted | Answer::Ok => {}
             other => self.note(|| format!("scheduler {scheduler} was refused: {other:?}")),
@@ -91,9 +123,9 @@ impl World {
     }
 
     /// A message for a driver, in the words of a v1 event.
-    pub fn driver_hears(&mut self, scheduler: usize, to: &Upid, message: Message) {
+    pub fn driver_hears(&mut self, scheduler: usize, master: usize, to: &Upid, message: Message) {
         let known = &self.schedulers[scheduler];
-        if known.driver.as_ref() != Some(to) || known.dead {
+        if known.driver.as_ref() != Some(to) || known.dead || known.master != Some(master) {
             return;
         }
         self.note(|| format!("driver {scheduler} <- {message:?}"));
@@ -162,11 +194,13 @@ impl World {
         self.count("frameworks torn down");
         let known = &mut self.schedulers[scheduler];
         known.subscribed = false;
-        match (known.stream.take(), known.driver.as_ref().map(|pid| pid.address)) {
-            (Some(stream), _) => self.master_later(500, 9000, master_core::Event::StreamClosed(stream)),
-            (None, Some(address)) => self.master_later(500, 9000, master_core::Event::Exited(address)),
-            (None, None) => {}
-        }
+        let event = match (known.stream.take(), known.driver.as_ref().map(|pid| pid.address)) {
+            (Some(stream), _) => master_core::Event::StreamClosed(stream),
+            (None, Some(address)) => master_core::Event::Exited(address),
+            (None, None) => return,
+        };
+        let master = known.master.unwrap_or_default();
+        self.master_later(master, 500, 9000, event);
     }
 
     /// A call is an HTTP request of its own, or a message; in bad weather it may never arrive, or twice.
@@ -185,10 +219,11 @@ impl World {
             return self.driver_sends(scheduler, pid, call.into());
         }
         let stream = known.stream.clone();
-        let Some(life) = self.master.as_ref().map(|m| m.life) else { return };
-        for at in self.net.arrivals(Node::Scheduler(scheduler), Node::Master, self.now) {
+        let Some(master) = known.master else { return };
+        let Some(life) = self.masters[master].core.as_ref().map(|core| core.life) else { return };
+        for at in self.net.arrivals(Node::Scheduler(scheduler), Node::Master(master), self.now) {
             let reply = master_core::ReplyId(self.serial());
-            self.asked.insert(reply, scheduler);
+            self.asked.insert(reply, (scheduler, life));
             let (stream, call) = (stream.clone(), Box::new(call.clone()));
             let event = master_core::Event::Call { reply, stream, call };
             self.agenda.put(at, Item::Master { life, event });
@@ -197,34 +232,36 @@ impl World {
 
     fn driver_sends(&mut self, scheduler: usize, from: Upid, call: DriverCall) {
         let message = Box::new(Message::from(call));
+        let Some(master) = self.schedulers[scheduler].master else { return };
         let node = Node::Scheduler(scheduler);
-        let arrivals = self.net.arrivals(node, Node::Master, self.now);
-        self.lost_on_the_way(node, arrivals.is_empty());
+        let arrivals = self.net.arrivals(node, Node::Master(master), self.now);
+        self.lost_on_the_way(master, node, arrivals.is_empty());
         for at in arrivals {
             let (from, message) = (from.clone(), message.clone());
-            self.agenda.put(at, Item::MasterMail { from, to: "master".into(), message });
+            self.agenda.put(at, Item::MasterMail { master, from, to: "master".into(), message });
         }
     }
 
     /// The scheduler's connection breaks; it will come back under its id. A slow reader looks the same.
     pub fn break_stream(&mut self, scheduler: usize) {
+        let master = self.schedulers[scheduler].master.unwrap_or_default();
         if self.schedulers[scheduler].driver.is_some() {
-            return self.break_driver_link(scheduler);
+            return self.break_driver_link(master, scheduler);
         }
         if let Some(stream) = self.schedulers[scheduler].stream.take() {
             self.count("streams broken");
             self.schedulers[scheduler].subscribed = false;
-            self.master_later(0, 20, master_core::Event::StreamClosed(stream));
+            self.master_later(master, 0, 20, master_core::Event::StreamClosed(stream));
             self.put(10, 5000, Item::Connect { scheduler });
         }
     }
 
     /// The master finds the link broken; a driver learns of it by an error, or not at all.
-    pub fn break_driver_link(&mut self, scheduler: usize) {
+    pub fn break_driver_link(&mut self, master: usize, scheduler: usize) {
         if let Some(pid) = &self.schedulers[scheduler].driver {
             let address = pid.address;
             self.count("driver links broken");
-            self.master_exited(address);
+            self.master_exited(master, address);
         }
     }
 
@@ -235,7 +272,10 @@ impl World {
         }
         match self.schedulers[scheduler].driver.as_ref().map(|pid| pid.address) {
             Some(address) => {
-                self.master_exited(address);
+                // Whoever had a connection to it learns so.
+                for master in 0..self.masters.len() {
+                    self.master_exited(master, address);
+                }
                 self.restart_driver(scheduler);
             }
             None => self.break_stream(scheduler),
@@ -243,16 +283,15 @@ impl World {
     }
 
     /// The master died: streams end; a driver hears from the detector when there is another one.
-    pub fn master_is_gone(&mut self, scheduler: usize) {
+    pub fn master_is_gone(&mut self, scheduler: usize, master: usize) {
+        if self.schedulers[scheduler].master != Some(master) {
+            return;
+        }
         if let Some(stream) = self.schedulers[scheduler].stream.clone() {
             self.put(0, 20, Item::StreamEnded { scheduler, stream });
         } else if self.schedulers[scheduler].driver.is_some() {
             self.schedulers[scheduler].subscribed = false;
             self.put(10, 3000, Item::Connect { scheduler });
         }
-    }
-
-    pub fn is_masters(address: SocketAddr) -> bool {
-        address == master_address()
     }
 }

@@ -1,5 +1,5 @@
-//! Whole clusters in one thread, from a seed: the cores of master, allocator and agents, joined by wires
-//! that lose, delay, repeat and reorder, with everybody dying now and then. What must hold is checked after
+//! Whole clusters in one thread, from a seed: the cores of masters, their elections, allocators and agents, joined by
+//! wires that lose, delay, repeat and reorder, with everybody dying or being stopped now and then. What must hold is checked after
 //! every step, and once more when the world has come to rest.
 //!
 //! `make sim SEEDS=1000` plays many and `make sim MINUTES=60` as many as there is time for; a failure prints its
@@ -11,8 +11,11 @@ mod agents;
 mod chaos;
 mod checks;
 mod clients;
+mod elections;
+mod ensemble;
 mod executors;
 mod follower;
+mod items;
 mod mail;
 mod masters;
 mod net;
@@ -171,6 +174,8 @@ fn planted_faults_are_found() {
         Plant::LoseShutdowns,
         Plant::RunTwice,
         Plant::LoseWrites,
+        Plant::IgnoreLease,
+        Plant::NoFence,
     ];
     let mut unnoticed = vec![];
     for plant in plants {

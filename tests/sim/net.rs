@@ -11,9 +11,11 @@ use rand_chacha::ChaCha8Rng;
 /// Who acts in the world.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Node {
-    Master,
+    Master(usize),
     Agent(usize),
     Scheduler(usize),
+    /// That masters are elected through.
+    Ensemble,
 }
 
 /// How bad the wires are, in thousandths per message.

@@ -31,6 +31,8 @@ pub struct Scheduler {
     pub stream: Option<StreamId>,
     /// A v0 driver, by its present pid.
     pub driver: Option<Upid>,
+    /// Whom it takes for the leading master.
+    pub master: Option<usize>,
     /// The driver has not been subscribed in this life, and takes over from the one before.
     pub fresh: bool,
     pub subscribed: bool,
@@ -85,6 +87,7 @@ impl Scheduler {
             id: None,
             stream: None,
             driver: None,
+            master: None,
             fresh: true,
             subscribed: false,
             mortal,
@@ -158,7 +161,9 @@ impl Scheduler {
         if ended && state == TaskState::TaskUnknown {
             return;
         }
-        let may_return = known.hearsay || super::checks::may_return(known.state);
+        // What a master refused to launch it does not know when it is asked, but that the agent is out of reach.
+        let refused = !known.sure && state == TaskState::TaskUnreachable;
+        let may_return = known.hearsay || refused || super::checks::may_return(known.state);
         if ended && !super::checks::is_terminal(state) && !may_return {
             panic!("task {} came back from {:?} as {state:?}", status.task_id, known.state);
         }

@@ -26,12 +26,12 @@ const DISK: f64 = 10_000.0;
 pub const STORE_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Each life has an id of its own.
-pub fn master_info(life: u64) -> MasterInfo {
+pub fn master_info(index: usize, life: u64) -> MasterInfo {
     MasterInfo {
         id: format!("master-{life}"),
-        ip: u32::from_le_bytes([10, 0, 0, 1]),
+        ip: u32::from_le_bytes([10, 0, 0, 1 + index as u8]),
         port: 5050,
-        pid: Some(Upid::new("master", master_address()).to_string()),
+        pid: Some(Upid::new("master", master_address(index)).to_string()),
         hostname: Some("master".to_owned()),
         version: Some("1.11.0".to_owned()),
         ..MasterInfo::default()
@@ -39,12 +39,22 @@ pub fn master_info(life: u64) -> MasterInfo {
 }
 
 /// A leading master that has read the registry.
-pub fn master(life: u64, registry: &Registry, now: Time) -> (master::core::State, master::core::Effects) {
+pub fn master(
+    index: usize,
+    life: u64,
+    registry: &Registry,
+    now: Time,
+) -> (master::core::State, master::core::Effects) {
     let flags = master::flags::Flags::for_tests();
-    let info = master_info(life);
+    let info = master_info(index, life);
     let mut effects = vec![];
     let state = master::core::State::new(Arc::new(flags), info, registry, now, now, &mut effects);
     (state, effects)
+}
+
+/// A master, as a detector tells of it.
+pub fn leader(index: usize) -> agent::core::Leader {
+    agent::core::Leader { pid: Upid::new("master", master_address(index)), hostname: "master".to_owned() }
 }
 
 pub fn allocator(seed: u64) -> Allocator {

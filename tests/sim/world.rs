@@ -1,158 +1,35 @@
-//! A whole cluster in one thread: one master with its allocator, agents, executors, schedulers, and the
-//! wires between them. `step` takes the next thing that happens, lets the core it concerns decide, and
-//! performs the effects by putting more things on the agenda.
+//! A whole cluster in one thread: one master that stands alone or several that elect a leader, each with its
+//! allocator; agents, executors, schedulers, the ensemble, and the wires between them. `step` takes the next thing
+//! that happens, lets the core it concerns decide, and performs the effects by putting more things on the agenda.
 //!
-//! Each party's side of it is in a file of its own: `masters.rs`, `agents.rs`, `clients.rs`, `mail.rs`.
+//! Each party's side of it is in a file of its own: `masters.rs`, `elections.rs`, `agents.rs`, `clients.rs`, `mail.rs`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::sync::Arc;
 
 use bytes::Bytes;
-use mesos::agent::containerizer::Exit;
 use mesos::agent::core as agent_core;
-use mesos::alloc::{Allocator, Call as AllocCall};
 use mesos::base::time::Time;
-use mesos::base::upid::Upid;
 use mesos::master::core as master_core;
 use mesos::proto::message::Message;
-use mesos::proto::{ContainerId, FrameworkId, TaskId, scheduler};
-use mesos::registry::{Batch, Failure, Registrar};
+use mesos::proto::{ContainerId, FrameworkId, TaskId};
 use rand::RngExt;
 
-use crate::executors::{Container, Input};
-use crate::follower::Follower;
+use crate::elections::Stand;
+use crate::ensemble::Ensemble;
+use crate::executors::Container;
+pub use crate::items::{Item, Plant};
+use crate::masters::Master;
 use crate::net::{Agenda, Net};
 use crate::registry::Store;
 use crate::scheduler::Scheduler;
-
-/// A fault put in on purpose, to see that the checks find it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Plant {
-    /// The allocator believes each agent has twice what it has.
-    DoubleTotals,
-    /// Now and then what is free again does not get back to the allocator.
-    LoseRecovered,
-    /// Terminal status updates of agents never leave them.
-    SwallowTerminalUpdates,
-    /// No agent hears that a framework is over.
-    LoseShutdowns,
-    /// A launch that comes a second time runs a second time.
-    RunTwice,
-    /// The registry's store says that it wrote, and did not.
-    LoseWrites,
-}
-
-pub enum Item {
-    /// For the master that was running when it was put here.
-    Master {
-        life: u64,
-        event: master_core::Event,
-    },
-    /// Off the wire, for whichever master runs.
-    MasterMail {
-        from: Upid,
-        to: Arc<str>,
-        message: Box<Message>,
-    },
-    Allocator {
-        life: u64,
-        call: AllocCall,
-    },
-    /// A write gets to the registry's store.
-    RegistryWrite {
-        life: u64,
-        batch: Batch,
-    },
-    RegistryWritten {
-        life: u64,
-        result: Result<(), Failure>,
-    },
-    /// The master's registrar has to be asked again.
-    RegistryWake {
-        life: u64,
-    },
-    StoreHeals,
-    Agent {
-        agent: usize,
-        life: u64,
-        event: agent_core::Event,
-    },
-    /// An agent's detector tells who leads.
-    Detected {
-        agent: usize,
-        life: u64,
-    },
-    AgentMail {
-        agent: usize,
-        /// The master that sent it.
-        life: u64,
-        from: Upid,
-        message: Box<Message>,
-    },
-    /// An event on a scheduler's stream.
-    Stream {
-        scheduler: usize,
-        stream: Arc<str>,
-        event: Box<scheduler::Event>,
-    },
-    StreamEnded {
-        scheduler: usize,
-        stream: Arc<str>,
-    },
-    /// For a v0 driver, by the pid it has if it is still the same.
-    DriverMail {
-        life: u64,
-        scheduler: usize,
-        to: Upid,
-        message: Box<Message>,
-    },
-    /// A scheduler connects.
-    Connect {
-        scheduler: usize,
-    },
-    /// A scheduler does something of its own accord.
-    Act {
-        scheduler: usize,
-    },
-    Container {
-        agent: usize,
-        container: ContainerId,
-        input: Input,
-    },
-    ExecutorDies {
-        agent: usize,
-        container: ContainerId,
-        exit: Exit,
-    },
-    AgentReturns {
-        agent: usize,
-    },
-    MasterReturns,
-    /// The connections between master and agent are found to be broken.
-    LinkBreaks {
-        agent: usize,
-    },
-    /// That between master and driver is.
-    DriverLinkBreaks {
-        scheduler: usize,
-    },
-    Chaos,
-}
-
-pub struct MasterNode {
-    pub state: master_core::State,
-    pub registrar: Registrar<master_core::Then>,
-    pub allocator: Allocator,
-    pub life: u64,
-    pub links: BTreeSet<SocketAddr>,
-    pub follower: Follower,
-}
 
 pub struct AgentNode {
     pub state: Option<agent_core::State>,
     pub life: u64,
     pub address: SocketAddr,
+    /// Its detector; none where one master stands alone.
+    pub stand: Option<Stand>,
     pub containers: BTreeMap<ContainerId, Container>,
     /// Cpus that it has got since it was made.
     pub extra: u32,
@@ -171,7 +48,7 @@ pub struct End {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Touched {
     Nobody,
-    Master,
+    Master(usize),
     Agent(usize),
 }
 
@@ -179,7 +56,11 @@ pub struct World {
     pub now: Time,
     pub net: Net,
     pub agenda: Agenda<Item>,
-    pub master: Option<MasterNode>,
+    pub masters: Vec<Master>,
+    /// None where one master stands alone.
+    pub ensemble: Option<Ensemble>,
+    /// The node by which the last one to act was elected.
+    pub last_term: u64,
     pub store: Store,
     pub agents: Vec<AgentNode>,
     pub schedulers: Vec<Scheduler>,
@@ -192,18 +73,26 @@ pub struct World {
     /// Lives of masters so far; also makes ids of streams and replies unique.
     pub lives: u64,
     serial: u64,
-    /// Who asked, by reply id of the master.
-    pub asked: BTreeMap<master_core::ReplyId, usize>,
+    /// The scheduler that asked and the life of the master it asked, by reply id of the latter.
+    pub asked: BTreeMap<master_core::ReplyId, (usize, u64)>,
     /// The container that asked, by reply id of its agent.
     pub asked_agent: BTreeMap<agent_core::ReplyId, (usize, ContainerId)>,
-    /// Agents and drivers whose connection holds messages that the wire did not take.
-    pub stalled: BTreeSet<crate::net::Node>,
+    /// Masters, and the agents and drivers whose connection with them holds messages that the wire did not take.
+    pub stalled: BTreeSet<(usize, crate::net::Node)>,
     pub trace: Vec<String>,
 }
 
-pub fn master_address() -> SocketAddr {
-    SocketAddr::new(IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1)), 5050)
+pub fn master_address(index: usize) -> SocketAddr {
+    SocketAddr::new(IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1 + index as u8)), 5050)
 }
+
+/// The master that has this address.
+pub fn master_at(address: SocketAddr) -> Option<usize> {
+    (0..MASTERS).find(|index| master_address(*index) == address)
+}
+
+/// The most there are.
+const MASTERS: usize = 3;
 
 fn agent_address(index: usize) -> SocketAddr {
     SocketAddr::new(IpAddr::V4(Ipv4Addr::new(10, 0, 1, index as u8)), 5051)
@@ -214,10 +103,14 @@ impl World {
         let mut net = Net::new(seed);
         let schedulers = net.rng.random_range(1..=4);
         let agents = net.rng.random_range(1..=4);
+        let masters = if net.chance(500) { 1 } else { net.rng.random_range(2..=MASTERS) };
+        let timeout = net.millis(2000, 10_000);
         let mut world = World {
             now: Time(1_700_000_000_000_000_000),
             agenda: Agenda::new(),
-            master: None,
+            masters: (0..masters).map(|_| Master::default()).collect(),
+            ensemble: (masters > 1).then(|| Ensemble::new(timeout)),
+            last_term: 0,
             store: Store::default(),
             agents: vec![],
             schedulers: vec![],
@@ -241,11 +134,15 @@ impl World {
             }
             world.schedulers.push(scheduler);
         }
-        world.start_master();
+        world.count(if masters > 1 { "clusters of several masters" } else { "clusters of one master" });
+        for index in 0..masters {
+            world.start_master(index);
+        }
         for index in 0..agents {
             let address = agent_address(index);
             let containers = BTreeMap::new();
-            world.agents.push(AgentNode { state: None, life: 0, address, containers, extra: 0 });
+            let stand = None;
+            world.agents.push(AgentNode { state: None, life: 0, address, stand, containers, extra: 0 });
             world.start_agent(index);
         }
         for scheduler in 0..schedulers {
@@ -290,25 +187,49 @@ impl World {
         self.now = self.now.max(at);
         self.steps += 1;
         self.touched = Touched::Nobody;
+        if let Some(item) = self.kept_for_later(item) {
+            self.happens(item);
+        }
+        true
+    }
+
+    fn happens(&mut self, item: Item) {
         match item {
             Item::Master { life, event } => {
-                if self.master.as_ref().is_some_and(|m| m.life == life) {
-                    self.master_event(event);
+                if let Some(index) = self.master_of(life) {
+                    self.master_event(index, event);
                 }
             }
-            Item::MasterMail { from, to, message } => {
+            Item::MasterMail { master, from, to, message } => {
                 let peer = from.address;
-                self.master_event(master_core::Event::Message { from, peer, to, message });
+                self.master_event(master, master_core::Event::Message { from, peer, to, message });
             }
             Item::Allocator { life, call } => self.allocator_call(life, call),
             Item::RegistryWrite { life, batch } => self.registry_write(life, &batch),
             Item::RegistryWritten { life, result } => self.registry_written(life, result),
             Item::RegistryWake { life } => {
-                if self.master.as_ref().is_some_and(|master| master.life == life) {
-                    self.registry_steps();
+                if let Some(index) = self.master_of(life) {
+                    self.registry_steps(index);
+                }
+            }
+            Item::RegistryTake { life, until } => self.registry_take(life, until),
+            Item::RegistryTaken { life, until, registry } => self.registry_taken(life, until, registry),
+            Item::RegistryLead { life, until, registry } => self.registry_lead(life, until, registry),
+            Item::RegistryLed { life, registry } => {
+                if let Some(index) = self.master_of(life) {
+                    self.begin(index, registry);
                 }
             }
             Item::StoreHeals => self.store.heal(),
+            Item::Election { voter, life, session, step } => self.election_step(voter, life, session, step),
+            Item::SessionEnds { session } => self.session_ends(session),
+            Item::Resume { life } => {
+                if let Some(index) = self.master_of(life) {
+                    self.resume_master(index);
+                }
+            }
+            Item::Follow { scheduler, life } => self.follow(scheduler, life),
+            Item::EnsembleHeals => self.ensemble_heals(),
             Item::Agent { agent, life, event } => {
                 if self.agents[agent].life == life {
                     self.agent_event(agent, event);
@@ -324,7 +245,7 @@ impl World {
             // master of an update that nobody will acknowledge to that one.
             Item::AgentMail { life, message, .. }
                 if matches!(*message, Message::StatusUpdateAcknowledgement(_))
-                    && self.master.as_ref().is_some_and(|master| master.life != life) => {}
+                    && self.core_of(life).is_none() => {}
             Item::AgentMail { agent, from, message, .. } => {
                 let peer = from.address;
                 self.agent_event(agent, agent_core::Event::Message { from, peer, message });
@@ -333,8 +254,8 @@ impl World {
             Item::StreamEnded { scheduler, stream } => self.stream_ended(scheduler, &stream),
             Item::DriverMail { life, scheduler, to, message } => {
                 // What a master that is no more had sent ends with its connections.
-                if self.master.as_ref().is_some_and(|m| m.life == life) {
-                    self.driver_hears(scheduler, &to, *message);
+                if let Some(master) = self.master_of(life) {
+                    self.driver_hears(scheduler, master, &to, *message);
                 }
             }
             Item::Connect { scheduler } => self.connect(scheduler),
@@ -346,27 +267,34 @@ impl World {
                     self.start_agent(agent);
                 }
             }
-            Item::MasterReturns => {
-                if self.master.is_none() {
-                    self.start_master();
-                }
-            }
-            Item::LinkBreaks { agent } => self.break_link(agent),
-            Item::DriverLinkBreaks { scheduler } => self.break_driver_link(scheduler),
+            Item::MasterReturns { master } => self.start_master(master),
+            Item::LinkBreaks { master, agent } => self.break_link(master, agent),
+            Item::DriverLinkBreaks { master, scheduler } => self.break_driver_link(master, scheduler),
             Item::Chaos => crate::chaos::strike(self),
         }
-        true
+    }
+
+    pub fn ensemble_heals(&mut self) {
+        if let Some(ensemble) = &mut self.ensemble {
+            ensemble.quorum = true;
+            ensemble.slow = false;
+        }
     }
 
     /// Faults end: everybody comes back, wires work, schedulers launch no more.
     pub fn calm_down(&mut self) {
         self.heal();
         self.store.heal();
+        self.ensemble_heals();
         self.agenda.remove_if(|item| matches!(item, Item::Chaos));
         for scheduler in &mut self.schedulers {
             scheduler.quiet = true;
         }
-        self.put(100, 500, Item::MasterReturns);
+        for master in 0..self.masters.len() {
+            self.masters[master].stumbles = None;
+            self.resume_master(master);
+            self.put(100, 500, Item::MasterReturns { master });
+        }
         for agent in 0..self.agents.len() {
             self.put(600, 2000, Item::AgentReturns { agent });
         }
