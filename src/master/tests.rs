@@ -24,12 +24,17 @@ use crate::proto::json::from_json;
 use crate::proto::scheduler::call::{Subscribe, Type};
 use crate::proto::scheduler::{self, Call, event};
 use crate::proto::{FrameworkInfo, MasterInfo, Spelling};
-use crate::registry::store::Memory;
+use crate::registry::Change;
+use crate::registry::store::{Error, Memory, Record, Store};
 
 const SOON: Duration = Duration::from_secs(20);
 
 /// A core's loop with all that it needs, but no server.
 fn master() -> (Core, tokio::sync::oneshot::Receiver<String>) {
+    master_with(Box::new(Memory))
+}
+
+fn master_with(store: Box<dyn Store>) -> (Core, tokio::sync::oneshot::Receiver<String>) {
     let flags = Arc::new(Flags::for_tests());
     let clock = Clock::new();
     let (core, inbox) = run::channel();
@@ -40,7 +45,7 @@ fn master() -> (Core, tokio::sync::oneshot::Receiver<String>) {
     let pid = "master@127.0.0.1:5050".parse().unwrap();
     let (publisher, hub, happenings) = events::channel("m", 10, events::Limits::default());
     events::start(&hub, happenings).unwrap();
-    let (store, measures) = (Box::new(Memory), Measures::of(&numbers));
+    let measures = Measures::of(&numbers);
     let (patience, info) = (flags.registry_patience, Arc::default());
     let lease = Lease::forever();
     let shell = Shell { clock, links, calls, store, patience, measures, info, events: publisher, lease, pid };
@@ -94,6 +99,48 @@ async fn a_subscriber_gets_its_events_and_its_end_is_noticed() {
         }
     };
     timeout(SOON, gone).await.unwrap();
+}
+
+/// Is read once it is let.
+struct Slow(std::sync::mpsc::Receiver<()>);
+
+impl Store for Slow {
+    fn place(&self) -> String {
+        "slow".to_owned()
+    }
+
+    fn peek(&mut self) -> Result<Vec<Record>, Error> {
+        Ok(Vec::new())
+    }
+
+    fn load(&mut self) -> Result<Vec<Record>, Error> {
+        self.0.recv().expect("let");
+        Ok(Vec::new())
+    }
+
+    fn write(&mut self, _batch: &[Change]) -> Result<(), Error> {
+        Ok(())
+    }
+}
+
+/// Apache Mesos refuses calls meanwhile, drops messages, and shows a cluster without agents.
+#[tokio::test]
+async fn what_comes_while_the_registry_is_read_waits_for_it() {
+    let (go, wait) = std::sync::mpsc::channel();
+    let (core, _ended) = master_with(Box::new(Slow(wait)));
+    let (calling, reading) = (core.clone(), core.clone());
+    let operation = Operate::Teardown("none".into());
+    let mut call =
+        tokio::spawn(async move { calling.ask(|reply| Event::Operate { reply, operation }).await });
+    let mut read = tokio::spawn(async move { reading.snapshot().await });
+    let early = timeout(Duration::from_millis(50), async {
+        tokio::select!(_ = &mut call => (), _ = &mut read => ())
+    });
+    assert!(early.await.is_err(), "answered from what was not read yet");
+    go.send(()).unwrap();
+    let answer = timeout(SOON, call).await.unwrap().unwrap();
+    assert!(matches!(answer, Ok(Answer::BadRequest(_) | Answer::NotFound(_))), "{answer:?}");
+    assert!(timeout(SOON, read).await.unwrap().unwrap().is_ok());
 }
 
 #[tokio::test]

@@ -35,7 +35,7 @@ const JARS: &[&str] =
     &["zookeeper", "zookeeper-jute", "slf4j-api", "slf4j-simple", "metrics-core", "snappy-java", "netty-all"];
 
 /// Unpacks packages below the target folder, once. None if they are not to be had here.
-fn unpacked(name: &str, packages: &[&str]) -> Option<PathBuf> {
+pub fn unpacked(name: &str, packages: &[&str]) -> Option<PathBuf> {
     let folder = cache_dir(name);
     let root = folder.join("root");
     if folder.join("ready").exists() {
@@ -257,6 +257,22 @@ impl Ensemble {
     /// kill -9.
     pub fn kill(&mut self, index: usize) {
         self.servers[index].process = None;
+    }
+
+    /// SIGSTOP: it keeps its connections and says nothing.
+    pub fn pause(&self, index: usize) {
+        self.signal(index, libc::SIGSTOP);
+    }
+
+    pub fn resume(&self, index: usize) {
+        self.signal(index, libc::SIGCONT);
+    }
+
+    fn signal(&self, index: usize, signal: i32) {
+        if let Some(process) = &self.servers[index].process {
+            // SAFETY: plain kill(2) on a child that was not waited for.
+            unsafe { libc::kill(process.pid() as i32, signal) };
+        }
     }
 
     pub fn restart(&mut self, index: usize) {

@@ -274,7 +274,7 @@ pub fn wait_for<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T {
 }
 
 /// Sandboxes may belong to another user, who must get through.
-fn open_to_all(dir: &Path) {
+pub fn open_to_all(dir: &Path) {
     use std::os::unix::fs::PermissionsExt;
     std::fs::set_permissions(dir, std::fs::Permissions::from_mode(0o755)).expect("own folder");
 }

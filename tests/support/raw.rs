@@ -94,14 +94,22 @@ pub fn connect(port: u16) -> TcpStream {
 
 /// Sends the bytes on a connection of their own and reads one answer.
 pub fn exchange(port: u16, bytes: &[u8]) -> Outcome {
-    let stream = connect(port);
+    exchange_on(&connect(port), bytes)
+}
+
+/// As `exchange`, with a server that may not be there.
+pub fn try_exchange(port: u16, bytes: &[u8]) -> Outcome {
+    TcpStream::connect(("127.0.0.1", port)).map_or(Outcome::Closed, |stream| exchange_on(&stream, bytes))
+}
+
+fn exchange_on(stream: &TcpStream, bytes: &[u8]) -> Outcome {
     let mut writer = stream.try_clone().expect("a second handle");
     std::thread::scope(|scope| {
         // The server may answer and close before it has read all.
         scope.spawn(move || {
             let _ = writer.write_all(bytes);
         });
-        let outcome = read_answer(&stream, bytes.starts_with(b"HEAD "));
+        let outcome = read_answer(stream, bytes.starts_with(b"HEAD "));
         let _ = stream.shutdown(Shutdown::Both);
         outcome
     })

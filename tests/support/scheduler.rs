@@ -27,6 +27,10 @@ pub struct Scheduler {
     stream: TcpStream,
 }
 
+/// The stream has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ended;
+
 /// A framework of the user that runs the tests, who fetches and runs as itself.
 pub fn framework(name: &str) -> Value {
     json!({"user": user(), "name": name, "roles": ["*"], "failover_timeout": 0.0,
@@ -67,7 +71,8 @@ impl Scheduler {
         if let Some(id) = call["subscribe"]["framework_info"].get("id").cloned() {
             call["framework_id"] = id;
         }
-        let mut stream = raw::connect(port);
+        let mut stream = TcpStream::connect(("127.0.0.1", port)).map_err(|e| e.to_string())?;
+        stream.set_nodelay(true).map_err(|e| e.to_string())?;
         let body = call.to_string();
         let headers = [("Content-Type", "application/json"), ("Accept", "application/json")];
         stream
@@ -109,6 +114,18 @@ impl Scheduler {
     /// The next event off the stream; none if it ended.
     fn event(&mut self) -> Option<Value> {
         self.events.recv_timeout(DEADLINE).ok()
+    }
+
+    /// The next event, kept or to come; none if none comes in time.
+    pub fn next_within(&mut self, time: Duration) -> Result<Option<Value>, Ended> {
+        if let Some(event) = self.kept.pop_front() {
+            return Ok(Some(event));
+        }
+        match self.events.recv_timeout(time) {
+            Ok(event) => Ok(Some(event)),
+            Err(RecvTimeoutError::Timeout) => Ok(None),
+            Err(RecvTimeoutError::Disconnected) => Err(Ended),
+        }
     }
 
     /// The first event that fits, kept or to come; others are kept.
@@ -169,6 +186,13 @@ impl Scheduler {
     pub fn call(&self, call: Value) -> Answer {
         let call = with(call, json!({"framework_id": {"value": self.framework_id}}));
         self.call_bytes("application/json", call.to_string().as_bytes())
+    }
+
+    /// As `call`, of a master that may be gone: the status of its answer, 0 if there is none.
+    pub fn try_call(&self, call: Value) -> u16 {
+        let call = with(call, json!({"framework_id": {"value": self.framework_id}})).to_string();
+        let headers = [("Content-Type", "application/json"), ("Mesos-Stream-Id", &self.stream_id)];
+        raw::try_exchange(self.port, &raw::request("POST", PATH, &headers, call.as_bytes())).status()
     }
 
     pub fn call_bytes(&self, content_type: &str, body: &[u8]) -> Answer {
@@ -251,7 +275,7 @@ impl Drop for Scheduler {
     }
 }
 
-fn is_terminal(state: &str) -> bool {
+pub fn is_terminal(state: &str) -> bool {
     !matches!(state, "TASK_STAGING" | "TASK_STARTING" | "TASK_RUNNING" | "TASK_KILLING" | "TASK_UNREACHABLE")
 }
 

@@ -3,7 +3,10 @@
 
 mod drills;
 mod outages;
+mod partitions;
 mod places;
+mod recovery;
+mod rolling;
 mod standbys;
 
 use std::time::Duration;
@@ -12,7 +15,7 @@ use serde_json::Value;
 
 use crate::support::ensembles::Ensemble;
 use crate::support::scheduler::Scheduler;
-use crate::support::{Process, free_port, get, wait_for};
+use crate::support::{Process, free_port, get, open_to_all, wait_for};
 
 /// Sessions of etcd are whole seconds, two at least.
 const SESSION: &str = "2secs";
@@ -40,7 +43,10 @@ impl Masters {
     }
 
     fn add(&mut self, flags: &[&str]) -> u16 {
-        let port = free_port();
+        self.add_on(free_port(), flags)
+    }
+
+    fn add_on(&mut self, port: u16, flags: &[&str]) -> u16 {
         let url = self.url.clone();
         let process = master(port, &url, flags);
         wait_for("a master", || get(port, "/health").ok());
@@ -84,18 +90,28 @@ impl Masters {
 
     /// An agent that looks for the leader.
     fn agent(&self) -> Process {
+        self.agent_on(free_port()).1
+    }
+
+    /// One on this port, and with more flags.
+    fn agent_on(&self, port: u16) -> (u16, Process) {
+        (port, self.agent_with(port, &[]))
+    }
+
+    fn agent_with(&self, port: u16, flags: &[String]) -> Process {
         let args = [
             "slave".to_owned(),
             "--ip=127.0.0.1".to_owned(),
             "--hostname=localhost".to_owned(),
-            format!("--port={}", free_port()),
+            format!("--port={port}"),
             format!("--master={}", self.url),
             format!("--zk_session_timeout={SESSION}"),
-            format!("--work_dir={}", self.dir.path().join("agent").display()),
+            format!("--work_dir={}", self.dir.path().join(format!("agent-{port}")).display()),
             "--resources=cpus:4;mem:2048;disk:4096;ports:[31000-32000]".to_owned(),
             "--registration_backoff_factor=10ms".to_owned(),
         ];
-        Process::start(&args)
+        open_to_all(self.dir.path());
+        Process::start(&[&args[..], flags].concat())
     }
 
     /// Until the agent is registered with this master.
@@ -115,14 +131,14 @@ fn master(port: u16, url: &str, flags: &[&str]) -> Process {
         "--hostname=localhost".to_owned(),
         format!("--port={port}"),
         format!("--zk={url}"),
-        "--registry=in_memory".to_owned(),
         "--allocation_interval=100ms".to_owned(),
     ];
-    let session = format!("--zk_session_timeout={SESSION}");
     let mut args = defaults.to_vec();
     args.extend(flags.iter().map(|flag| (*flag).to_owned()));
-    if !flags.iter().any(|flag| flag.starts_with("--zk_session_timeout")) {
-        args.push(session);
+    for (name, value) in [("--zk_session_timeout", SESSION), ("--registry", "in_memory")] {
+        if !flags.iter().any(|flag| flag.split('=').next() == Some(name)) {
+            args.push(format!("{name}={value}"));
+        }
     }
     Process::start(&args)
 }

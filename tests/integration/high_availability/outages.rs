@@ -57,6 +57,31 @@ fn without_a_quorum_the_leader_ends_and_with_one_another_leads() {
 }
 
 #[test]
+fn when_most_servers_are_stopped_the_leader_ends_and_nobody_leads_until_they_go_on() {
+    beside("stopped quorum", 3, |ensemble| {
+        let mut masters = Masters::start(&ensemble, 2, &[]);
+        let first = masters.leader();
+        let _agent = masters.agent();
+        masters.wait_for_agent(first);
+        let leader = ensemble.leader();
+        let other = (leader + 1) % ensemble.count();
+        // They keep their connections: nobody is told of anything.
+        ensemble.pause(leader);
+        ensemble.pause(other);
+        assert_eq!(ends(masters.process(first)), Some(1));
+        let second = 1 - first;
+        wait_for("a standby that knows no leader", || {
+            (exchange(masters.port(second), &raw::get("/master/state")).status() == 503).then_some(())
+        });
+        assert_eq!(masters.elected(second), Some(false));
+        ensemble.resume(leader);
+        ensemble.resume(other);
+        assert_eq!(masters.leader_but(&[first]), second);
+        masters.wait_for_agent(second);
+    });
+}
+
+#[test]
 fn a_path_that_is_not_there_is_made_and_waited_for() {
     beside("path", 1, |ensemble| {
         let mut masters = Masters::start(&ensemble, 0, &[]);
