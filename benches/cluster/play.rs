@@ -20,7 +20,7 @@ const PATIENCE: Duration = Duration::from_secs(600);
 #[derive(Clone, Copy, Debug)]
 pub struct Size {
     pub agents: usize,
-    /// Tasks on each, for launches.
+    /// Tasks on each, for launches and re-registrations.
     pub each: usize,
     /// Of one more cluster that only registers.
     pub many: usize,
@@ -62,7 +62,7 @@ pub async fn play(start: Start<'_>, size: Size) -> Figures {
     run.all_reads(size).await;
     run.registration_under_reads(size.agents).await;
     run.life(&fleet, &framework, size).await;
-    run.failover(size.agents).await;
+    run.failover(size.agents, size.each).await;
     if size.many > 0 {
         run.again();
         run.registration(size.many).await;
@@ -315,9 +315,9 @@ impl Run<'_> {
         self.cpu(&line, before, tasks);
     }
 
-    /// A new master, to which all agents come back, each with ten tasks.
-    async fn failover(&mut self, agents: usize) {
-        let line = format!("re-registration of {agents} agents x 10 tasks");
+    /// A new master, to which all agents come back, each with its tasks.
+    async fn failover(&mut self, agents: usize, each: usize) {
+        let line = format!("re-registration of {agents} agents x {each} tasks");
         self.again();
         let fleet = self.registration_before(agents).await;
         let framework = Framework::subscribe(self.address, framework::info("returns"), Wish::Nothing).await;
@@ -326,7 +326,7 @@ impl Run<'_> {
         let (before, start) = (self.used(), Instant::now());
         let back = Framework::subscribe(self.address, info.clone(), Wish::Nothing).await;
         let back = back.expect("the master takes it back");
-        fleet.reregister(&info, 10);
+        fleet.reregister(&info, each);
         until(&line, &fleet.changed, || fleet.seen().reregistered >= agents).await;
         let address = self.address;
         let seen =
@@ -337,7 +337,7 @@ impl Run<'_> {
         let tasks = state["frameworks"].as_array().map_or(0, |all| {
             all.iter().filter_map(|framework| framework["tasks"].as_array()).map(Vec::len).sum::<usize>()
         });
-        assert_eq!(tasks, agents * 10, "tasks in /state");
+        assert_eq!(tasks, agents * each, "tasks in /state");
         drop((state, seen));
         settle(self.master.pid()).await;
         self.figures.add(&line, "until all in /state", Kind::Latency, took.as_secs_f64());
