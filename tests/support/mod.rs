@@ -17,6 +17,7 @@ use std::net::TcpListener;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -255,10 +256,17 @@ pub fn get(port: u16, path: &str) -> Result<String, String> {
     answer.body_mut().read_to_string().map_err(|e| e.to_string())
 }
 
-/// A port nobody listens on at this moment.
+/// A port nobody listens on at this moment, and that no other test of this process was given. It lies below those
+/// that the system hands to connections, so that none of these takes it before a server does.
 pub fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    listener.local_addr().expect("bound").port()
+    const FROM: u32 = 10_000;
+    const PORTS: u32 = 22_000;
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    // Processes that test at the same time begin at other places.
+    let begin = std::process::id().wrapping_mul(7_919);
+    let ports = std::iter::repeat_with(|| begin.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed)));
+    let mut ports = ports.take(PORTS as usize).map(|number| (FROM + number % PORTS) as u16);
+    ports.find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok()).expect("a free port")
 }
 
 /// Polls until the condition gives something, which is returned; panics after `DEADLINE`.

@@ -27,7 +27,13 @@ impl State {
     /// Dropped while an earlier request of the same agent is being written: agents repeat themselves,
     /// first within 0-1 s (`--registration_backoff_factor`), then doubling up to 1 min.
     /// Source: `Master::registerSlave`, 1.11.
-    pub(super) fn register(&mut self, from: Upid, message: RegisterSlaveMessage, out: &mut Effects) {
+    pub(super) fn register(
+        &mut self,
+        from: Upid,
+        message: RegisterSlaveMessage,
+        now: Time,
+        out: &mut Effects,
+    ) {
         self.count("messages_register_slave");
         if self.registering.contains(&from) {
             tracing::debug!(%from, "registration is already in progress");
@@ -39,9 +45,17 @@ impl State {
             return self.drop_message(&from, "registration", &why);
         }
         if let Some(id) = self.agent_by_pid(&from).cloned() {
-            if self.cluster.agent(&id).is_some_and(|agent| agent.connected) {
-                tracing::info!(agent = %id, %from, "agent is already registered, telling it again");
-                return self.send_registered(&id, out);
+            let connected = self.cluster.agent(&id).is_some_and(|agent| agent.connected);
+            let known = self.watches.get(&id).and_then(|watch| watch.resource_version.as_ref());
+            let this = message.resource_version_uuid.as_ref();
+            if connected || this.is_some() && this == known {
+                let another = this.is_some() && known.is_some() && this != known;
+                tracing::info!(agent = %id, %from, another, "agent is already registered, telling it again");
+                self.send_registered(&id, out);
+                if another {
+                    self.doubt_agent(&id, message.resource_version_uuid, now, out);
+                }
+                return;
             }
             if !self.replace(&id, out) {
                 return;

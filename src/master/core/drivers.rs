@@ -27,7 +27,7 @@ impl State {
             return self.drop_message(&from, message.name(), &format!("it comes from {}", peer.ip()));
         }
         match message {
-            Message::RegisterAgent(message) => self.register(from, *message, out),
+            Message::RegisterAgent(message) => self.register(from, *message, now, out),
             Message::ReregisterAgent(message) => self.reregister(from, *message, now, out),
             Message::UnregisterAgent(message) => self.unregister(&from, &message, out),
             Message::UpdateAgent(message) => self.update_agent(&from, *message, out),

@@ -8,10 +8,9 @@ use crate::alloc;
 use crate::base::duration;
 use crate::base::time::Time;
 use crate::base::upid::Upid;
-use crate::proto::AgentId;
 use crate::proto::internal::{PingSlaveMessage, ShutdownMessage};
 use crate::proto::message::Message;
-use crate::proto::{TaskState, task_status};
+use crate::proto::{AgentId, TaskState, Uuid, task_status};
 use crate::registry::Operation;
 
 use super::agents::is_believed;
@@ -27,15 +26,21 @@ const GONE: &str = "Agent has been marked gone";
 impl State {
     /// Pings an agent now, and looks after the answer in `--agent_ping_timeout`.
     pub(super) fn ping(&mut self, id: &AgentId, now: Time, out: &mut Effects) {
-        let Some(agent) = self.cluster.agent(id) else { return };
+        let Some(number) = self.send_ping(id, out) else { return };
+        let timer = Timer::Ping { agent: id.clone(), number };
+        out.push(Effect::Wake { at: ping_after(now, self.flags.agent_ping_timeout), timer });
+    }
+
+    /// The number of the observer that asks.
+    fn send_ping(&mut self, id: &AgentId, out: &mut Effects) -> Option<u64> {
+        let agent = self.cluster.agent(id)?;
         let (to, connected) = (agent.pid.clone(), agent.connected);
-        let Some(watch) = self.watches.get_mut(id) else { return };
+        let watch = self.watches.get_mut(id)?;
         watch.pinged = true;
         let from = format!("{OBSERVER}({})", watch.observer).into();
         let message = Box::new(PingSlaveMessage { connected }.into());
         out.push(Effect::Send { from, to, message });
-        let timer = Timer::Ping { agent: id.clone(), number: watch.observer };
-        out.push(Effect::Wake { at: ping_after(now, self.flags.agent_ping_timeout), timer });
+        Some(watch.observer)
     }
 
     /// A ping had its time. Pings go on even to an agent that is being marked: should the mark not come to be,
@@ -80,19 +85,35 @@ impl State {
             if let Some(watch) = self.watches.get_mut(&id) {
                 watch.left = true;
             }
-            if !self.cluster.agent(&id).is_some_and(|agent| agent.connected) {
-                continue;
+            if self.cluster.agent(&id).is_some_and(|agent| agent.connected) {
+                tracing::info!(agent = %id, %address, "agent disconnected");
+                self.agent_disconnected(&id, now, out);
             }
-            tracing::info!(agent = %id, %address, "agent disconnected");
-            self.deactivate_agent(&id, out);
-            if let Some(agent) = self.agent_mut(&id) {
-                agent.connected = false;
-            }
-            let Some(watch) = self.watches.get_mut(&id) else { continue };
-            watch.disconnections += 1;
-            let timer = Timer::Reregister { agent: id, number: watch.disconnections };
-            out.push(Effect::Wake { at: now + self.flags.agent_reregister_timeout, timer });
         }
+    }
+
+    fn agent_disconnected(&mut self, id: &AgentId, now: Time, out: &mut Effects) {
+        self.deactivate_agent(id, out);
+        if let Some(agent) = self.agent_mut(id) {
+            agent.connected = false;
+        }
+        let Some(watch) = self.watches.get_mut(id) else { return };
+        watch.disconnections += 1;
+        let timer = Timer::Reregister { agent: id.clone(), number: watch.disconnections };
+        out.push(Effect::Wake { at: now + self.flags.agent_reregister_timeout, timer });
+    }
+
+    /// At the address of a connected agent another process registered, or this one once did and the words are old.
+    /// Whoever is there is told that it is disconnected, so that it comes back with what it has.
+    ///
+    /// Mesos gives the new process the old one's id and goes on believing in the old one's tasks, until the link to it
+    /// breaks; which it does not for a master that was held up and has linked to the new process only.
+    pub(super) fn doubt_agent(&mut self, id: &AgentId, version: Option<Uuid>, now: Time, out: &mut Effects) {
+        self.agent_disconnected(id, now, out);
+        if let Some(watch) = self.watches.get_mut(id) {
+            watch.resource_version = version;
+        }
+        self.send_ping(id, out);
     }
 
     fn deactivate_agent(&mut self, id: &AgentId, out: &mut Effects) {

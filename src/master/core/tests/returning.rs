@@ -3,11 +3,11 @@
 use super::super::testing::{Bench, aware, executor, framework_info, launch, pid, some, task, task_on};
 use super::super::*;
 use crate::alloc::Call;
-use crate::proto::internal::{ReregisterSlaveMessage, archive};
+use crate::proto::internal::{RegisterSlaveMessage, ReregisterSlaveMessage, archive};
 use crate::proto::message::Message;
 use crate::proto::scheduler::call;
 use crate::proto::task_status::Reason;
-use crate::proto::{FrameworkInfo, TaskInfo, TaskState, TaskStatus};
+use crate::proto::{FrameworkInfo, TaskInfo, TaskState, TaskStatus, Uuid};
 use crate::registry::Registry;
 
 /// The agent's re-registration with these tasks of the framework.
@@ -36,6 +36,36 @@ fn lose(bench: &mut Bench, agent: &AgentId) {
         bench.event(Event::Timer(Timer::Ping { agent: agent.clone(), number }));
     }
     assert!(bench.state.cluster().unreachable.contains_key(agent));
+}
+
+/// A master that was held up hears of both processes at once, and its link is to the second.
+#[test]
+fn another_process_at_the_address_of_a_connected_agent_is_asked_what_it_has() {
+    let (mut bench, from, agent, framework) = Bench::running(framework_info(&[]));
+    let of = |byte: u8| Some(Uuid { value: vec![byte; 16].into() });
+    let first = with_tasks(&bench, &agent, &framework, &["t"]);
+    bench.message(&from, ReregisterSlaveMessage { resource_version_uuid: of(1), ..first });
+    let connected = |bench: &Bench| bench.state.cluster().agent(&agent).map(|agent| agent.connected);
+    assert_eq!(connected(&bench), Some(true));
+    let message = Bench::agent_message(some(4.0, 1024.0));
+    let other = RegisterSlaveMessage { resource_version_uuid: of(2), ..message };
+    for repeated in [false, true] {
+        bench.take();
+        bench.message(&from, other.clone());
+        let sent = bench.sent_to(&from);
+        assert!(sent.iter().any(|m| matches!(m, Message::AgentRegistered(own) if own.agent_id == agent)));
+        let asked = sent.iter().any(|m| matches!(m, Message::PingAgent(ping) if !ping.connected));
+        assert_eq!((asked, connected(&bench)), (!repeated, Some(false)), "{sent:?}");
+    }
+    bench.take();
+    let back = ReregisterSlaveMessage { resource_version_uuid: of(2), ..bench.coming_back(&agent) };
+    bench.message(&from, back);
+    assert_eq!(connected(&bench), Some(true));
+    let asked = bench.sent_to(&from).into_iter().find_map(|message| match message {
+        Message::AgentReregistered(message) => Some(message.reconciliations.clone()),
+        _ => None,
+    });
+    assert_eq!(asked.expect("an answer")[0].framework_id, framework, "the task it did not name");
 }
 
 #[test]
