@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use smallvec::{SmallVec, smallvec};
+
 use super::Role;
 use super::amounts::{Amounts, Kinds};
 use super::hierarchical::Abilities;
@@ -88,19 +90,22 @@ pub(super) fn common(one: &Resources, other: &Resources) -> Resources {
 }
 
 /// Splits by the role of allocation and takes the mark off; what has none goes to `unmarked`.
-pub(super) fn by_allocation_role(resources: &Resources, unmarked: &Role) -> Vec<(Role, Resources)> {
+pub(super) fn by_allocation_role(
+    resources: &Resources,
+    unmarked: Role,
+) -> SmallVec<[(Role, Resources); 1]> {
     let first = resources.iter().next().and_then(Entry::allocation);
     if resources.iter().all(|entry| entry.allocation() == first) {
-        let role = first.unwrap_or(unmarked).clone();
+        let role = first.cloned().unwrap_or(unmarked);
         let mut plain = resources.clone();
         plain.unallocate();
-        return if plain.is_empty() { Vec::new() } else { vec![(role, plain)] };
+        return if plain.is_empty() { SmallVec::new() } else { smallvec![(role, plain)] };
     }
-    let mut split: Vec<(Role, Resources)> =
+    let mut split: SmallVec<[(Role, Resources); 1]> =
         resources.allocations().into_iter().map(|(role, part)| (role.clone(), part)).collect();
     let rest = resources.filter(|entry| entry.allocation().is_none());
     if !rest.is_empty() {
-        split.push((unmarked.clone(), rest));
+        split.push((unmarked, rest));
     }
     for (_, part) in &mut split {
         part.unallocate();

@@ -215,9 +215,9 @@ impl Allocator {
                 self.agents.get_mut(agent)?.active = false;
                 None
             }
-            Call::Recover { framework, agent, resources, refuse } => {
+            Call::Recover { framework, agent, role, resources, refuse } => {
                 let (framework, agent) = (self.known_framework(&framework)?, self.known_agent(&agent)?);
-                for (role, resources) in self.by_role(framework, &resources) {
+                for (role, resources) in self.by_role(framework, role, &resources) {
                     let Some(client) =
                         self.frameworks.get(framework).and_then(|f| f.clients.get(&role).copied())
                     else {

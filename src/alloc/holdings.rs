@@ -2,6 +2,7 @@
 //!
 //! Inside the books resources carry no allocation role: the client that holds them is one.
 
+use smallvec::SmallVec;
 use tracing::debug;
 
 use super::Role;
@@ -11,17 +12,25 @@ use crate::proto::FrameworkId;
 use crate::resources::Resources;
 
 impl Allocator {
-    /// The resources by role of allocation. What names none belongs to the framework's only role, or to `*`.
-    pub(super) fn by_role(&self, framework: u32, resources: &Resources) -> Vec<(Role, Resources)> {
-        let roles = self.frameworks.get(framework).map(|f| &f.clients);
-        let only = roles.filter(|c| c.len() == 1).and_then(|c| c.keys().next().cloned());
-        free::by_allocation_role(resources, &only.unwrap_or_else(|| "*".into()))
+    /// The resources by role of allocation. What names none belongs to `unmarked`, or else to the framework's only
+    /// role, or to `*`.
+    pub(super) fn by_role(
+        &self,
+        framework: u32,
+        unmarked: Option<Role>,
+        resources: &Resources,
+    ) -> SmallVec<[(Role, Resources); 1]> {
+        let only = || {
+            let roles = self.frameworks.get(framework).map(|f| &f.clients)?;
+            roles.keys().next().filter(|_| roles.len() == 1).cloned()
+        };
+        free::by_allocation_role(resources, unmarked.or_else(only).unwrap_or_else(|| "*".into()))
     }
 
     /// The agent or the master says that the framework holds these; taken as it is.
     pub(super) fn hold_told(&mut self, id: &FrameworkId, agent: u32, resources: &Resources) {
         let framework = self.framework(id);
-        for (role, resources) in self.by_role(framework, resources) {
+        for (role, resources) in self.by_role(framework, None, resources) {
             let client = self.client(framework, &role);
             self.hold(agent, client, &resources);
             self.settle_client(client);
@@ -32,7 +41,7 @@ impl Allocator {
     /// The framework holds at least these: what the books lack is added.
     pub(super) fn hold_missing(&mut self, id: &FrameworkId, agent: u32, resources: &Resources) {
         let framework = self.framework(id);
-        for (role, resources) in self.by_role(framework, resources) {
+        for (role, resources) in self.by_role(framework, None, resources) {
             let client = self.client(framework, &role);
             let known = self.agents.get(agent).and_then(|books| books.held.get(&client));
             let missing = match known {

@@ -134,11 +134,13 @@ pub enum Call {
     DeactivateAgent {
         id: AgentId,
     },
-    /// Resources come back: declined, rescinded, of ended tasks, or of a stale grant.
+    /// Resources come back: declined, rescinded, of ended tasks, or of a stale grant. `role` is that of resources
+    /// without allocation role; `None`: the framework's only one, or `*`.
     /// `refuse` filters (framework, agent) for offers no larger than these resources.
     Recover {
         framework: FrameworkId,
         agent: AgentId,
+        role: Option<Role>,
         resources: Resources,
         refuse: Option<Duration>,
     },
@@ -168,7 +170,7 @@ pub enum Call {
     Tick,
 }
 
-/// Resources of one agent for one framework in one role; `resources` carry their allocation role.
+/// Resources of one agent for one framework in one role.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Grant {
     pub framework: FrameworkId,
@@ -176,5 +178,6 @@ pub struct Grant {
     pub agent: AgentId,
     /// That of the agent's `AddAgent`.
     pub number: u64,
+    /// Without allocation role; `role` is it.
     pub resources: Resources,
 }

@@ -190,7 +190,7 @@ impl Allocator {
         ordered
     }
 
-    fn grant(&mut self, agent: u32, client: u32, mut resources: Resources, grants: &mut Vec<Grant>) {
+    fn grant(&mut self, agent: u32, client: u32, resources: Resources, grants: &mut Vec<Grant>) {
         self.hold(agent, client, &resources);
         let (Some(holder), Some(books)) = (self.clients.get(client), self.agents.get(agent)) else { return };
         let (Some(framework), Some(role), Some(agent)) =
@@ -198,7 +198,6 @@ impl Allocator {
         else {
             return;
         };
-        resources.allocate(role);
         grants.push(Grant {
             framework: framework.clone(),
             role: role.clone(),

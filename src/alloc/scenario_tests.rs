@@ -206,7 +206,7 @@ impl Runner {
     fn call(&mut self, call: Call) {
         let grants = self.allocator.handle(call, self.now);
         for grant in &grants {
-            assert!(grant.resources.iter().all(|entry| entry.allocation() == Some(&grant.role)));
+            assert!(grant.resources.iter().all(|entry| entry.allocation().is_none()));
             let key = (grant.framework.value.clone(), grant.role.to_string(), grant.agent.value.clone());
             assert!(grant.number > 0 && !grant.resources.is_empty());
             self.granted.insert(key, grant.resources.clone());
@@ -224,6 +224,7 @@ impl Runner {
         self.call(Call::Recover {
             framework: words.plain[1].into(),
             agent: words.plain[3].into(),
+            role: Some(words.plain[2].into()),
             resources,
             refuse: refuse.map(|time| duration::parse(time).unwrap()),
         });
@@ -290,7 +291,7 @@ impl Runner {
             }
             "keep" => {
                 let mut rest = self.last_grant(&words);
-                assert!(rest.take(&resources(arg(4), Some(arg(2)))), "not granted: {line}");
+                assert!(rest.take(&resources(arg(4), None)), "not granted: {line}");
                 self.recover(&words, rest, words.plain.get(5));
             }
             "release" => self.recover(&words, resources(arg(4), Some(arg(2))), None),
@@ -335,10 +336,8 @@ impl Runner {
                 let Some(needs) = self.needs.get_mut(&grant.framework.value) else {
                     panic!("needs of {grant:?}")
                 };
-                let mut task = needs.task.clone();
-                task.allocate(&grant.role);
                 let mut rest = grant.resources;
-                let fits = rest.take(&task);
+                let fits = rest.take(&needs.task);
                 needs.running += usize::from(fits);
                 if fits {
                     self.held.entry(grant.framework.value.clone()).or_default().add(&needs.task);
@@ -347,6 +346,7 @@ impl Runner {
                 self.call(Call::Recover {
                     framework: grant.framework,
                     agent: grant.agent,
+                    role: Some(grant.role),
                     resources: rest,
                     refuse,
                 });

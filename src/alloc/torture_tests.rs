@@ -102,13 +102,14 @@ fn any_call(dice: &mut Dice, granted: &mut Vec<Grant>) -> Call {
         15 if dice.random_range(0..2) == 0 => Call::Whitelist(None),
         15 => Call::Whitelist(Some(["a0", "a1", "a2"].map(str::to_owned).into())),
         16 => Call::Weights(BTreeMap::from([(role(dice), f64::from(dice.random_range(0..4)))])),
-        17 => Call::Recover { framework, agent, resources: allocated(dice), refuse: None },
+        17 => Call::Recover { framework, agent, role: None, resources: allocated(dice), refuse: None },
         18..26 if !granted.is_empty() => {
             let grant = granted.swap_remove(dice.random_range(0..granted.len()));
             let refuse = (dice.random_range(0..3) > 0).then(|| Duration::from_secs(dice.random_range(0..20)));
             Call::Recover {
                 framework: grant.framework,
                 agent: grant.agent,
+                role: Some(grant.role),
                 resources: grant.resources,
                 refuse,
             }
@@ -175,9 +176,9 @@ fn an_idle_cluster_is_not_looked_at() {
     let mut rounds = 0;
     while !grants.is_empty() {
         for grant in std::mem::take(&mut grants) {
-            let Grant { framework, agent, resources, .. } = grant;
+            let Grant { framework, agent, role, resources, .. } = grant;
             let refuse = Some(Duration::from_secs(3600));
-            allocator.handle(Call::Recover { framework, agent, resources, refuse }, now);
+            allocator.handle(Call::Recover { framework, agent, role: Some(role), resources, refuse }, now);
         }
         now = now + Duration::from_secs(1);
         grants = allocator.handle(Call::Tick, now);

@@ -57,6 +57,16 @@ impl Ord for Share {
         if self.whole == other.whole {
             return self.part.cmp(&other.part);
         }
+        // What fits in 64 bits, as nearly all do, is multiplied without a look at overflow.
+        if let (Ok(part), Ok(whole), Ok(other_part), Ok(other_whole)) = (
+            u64::try_from(self.part),
+            u64::try_from(self.whole),
+            u64::try_from(other.part),
+            u64::try_from(other.whole),
+        ) {
+            let left = u128::from(part) * u128::from(other_whole);
+            return left.cmp(&(u128::from(other_part) * u128::from(whole)));
+        }
         if let (Some(left), Some(right)) =
             (self.part.checked_mul(other.whole), other.part.checked_mul(self.whole))
         {

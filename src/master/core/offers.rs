@@ -55,14 +55,18 @@ impl State {
         let taker = self.cluster.framework(&framework)?;
         let on = self.cluster.agent(&agent)?;
         let may = taker.active && taker.connected && taker.roles.contains(&role) && on.active;
-        let plain = unallocated(&resources);
-        if !may || !on.free().contains(&plain) {
+        if !may || !on.free().contains(&resources) {
             tracing::info!(%framework, %agent, "returning resources, they cannot be offered any more");
-            self.recover(&framework, &agent, resources, None, out);
+            out.push(Effect::Alloc(alloc::Call::Recover {
+                framework,
+                agent,
+                role: Some(role),
+                resources,
+                refuse: None,
+            }));
             return None;
         }
-        let offer =
-            Offer { id: id.clone(), framework: framework.clone(), agent, role, resources, plain, made: now };
+        let offer = Offer::new(id.clone(), framework.clone(), agent, role, resources, now);
         let message = offer_message(&offer, taker, on);
         self.add_offer(offer);
         self.count_offers(&framework, 1, |traffic| &mut traffic.offers_sent);
@@ -91,7 +95,7 @@ impl State {
     pub(super) fn rescind(&mut self, id: &OfferId, out: &mut Effects) {
         if let Some(offer) = self.take_offer(id) {
             self.tell_rescinded(&offer, out);
-            self.recover(&offer.framework, &offer.agent, offer.resources.clone(), None, out);
+            give_back(&offer, None, out);
         }
     }
 
@@ -108,7 +112,7 @@ impl State {
     /// Takes an offer back without a word.
     pub(super) fn discard(&mut self, id: &OfferId, refuse: Option<Duration>, out: &mut Effects) {
         if let Some(offer) = self.take_offer(id) {
-            self.recover(&offer.framework, &offer.agent, offer.resources.clone(), refuse, out);
+            give_back(&offer, refuse, out);
         }
     }
 
@@ -123,7 +127,7 @@ impl State {
     ) {
         if !resources.is_empty() {
             let (framework, agent) = (framework.clone(), agent.clone());
-            out.push(Effect::Alloc(alloc::Call::Recover { framework, agent, resources, refuse }));
+            out.push(Effect::Alloc(alloc::Call::Recover { framework, agent, role: None, resources, refuse }));
         }
     }
 
@@ -161,6 +165,17 @@ impl State {
         }
         Some(names.iter().map(|name| Role::from(name.as_str())).collect())
     }
+}
+
+/// The allocator may grant what was in the offer again; to this framework only after `refuse`.
+fn give_back(offer: &Offer, refuse: Option<Duration>, out: &mut Effects) {
+    out.push(Effect::Alloc(alloc::Call::Recover {
+        framework: offer.framework.clone(),
+        agent: offer.agent.clone(),
+        role: Some(offer.role.clone()),
+        resources: offer.plain.clone(),
+        refuse,
+    }));
 }
 
 /// How long the resources of an answered offer are not offered again; `None` is no filter.

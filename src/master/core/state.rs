@@ -277,6 +277,22 @@ pub struct Offer {
     pub made: Time,
 }
 
+impl Offer {
+    /// `plain` are the resources without allocation role.
+    pub fn new(
+        id: OfferId,
+        framework: FrameworkId,
+        agent: AgentId,
+        role: Role,
+        plain: Resources,
+        made: Time,
+    ) -> Offer {
+        let mut resources = plain.clone();
+        resources.allocate(&role);
+        Offer { id, framework, agent, role, resources, plain, made }
+    }
+}
+
 /// What has been counted since this master started.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Counters {

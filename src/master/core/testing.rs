@@ -236,8 +236,7 @@ impl Bench {
     /// An offer of `resources` to the framework.
     pub fn offer(&mut self, framework: &FrameworkId, agent: &AgentId, resources: Vec<Resource>) -> Offer {
         let number = self.number(agent);
-        let mut resources = Resources::from_protos(&resources).expect("resources");
-        resources.allocate(&"*".into());
+        let resources = Resources::from_protos(&resources).expect("resources");
         let (framework, agent) = (framework.clone(), agent.clone());
         let grant = Grant { framework, role: "*".into(), agent, number, resources };
         let from = self.out.len();

@@ -207,15 +207,8 @@ fn agent(id: &str) -> Arc<Agent> {
 }
 
 pub(in crate::master) fn cluster() -> Cluster {
-    let offer = Offer {
-        id: "O0".into(),
-        framework: "F0".into(),
-        agent: "S0".into(),
-        role: "eng/web".into(),
-        resources: held("cpus:1;ports:[31000-31001]"),
-        plain: total("cpus:1;ports:[31000-31001]"),
-        made: Time(0),
-    };
+    let plain = total("cpus:1;ports:[31000-31001]");
+    let offer = Offer::new("O0".into(), "F0".into(), "S0".into(), "eng/web".into(), plain, Time(0));
     let info = proto::MasterInfo {
         id: "m".to_owned(),
         port: 5050,

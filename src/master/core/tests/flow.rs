@@ -128,8 +128,7 @@ fn offers_are_declined_rescinded_and_time_out() {
 #[test]
 fn a_grant_that_came_too_late_goes_back() {
     let (mut bench, _, agent, framework) = Bench::running(framework_info(&[]));
-    let mut resources = crate::resources::Resources::from_protos(&some(4.0, 32.0)).unwrap();
-    resources.allocate(&"*".into());
+    let resources = crate::resources::Resources::from_protos(&some(4.0, 32.0)).unwrap();
     let grant = crate::alloc::Grant {
         framework: framework.clone(),
         role: "*".into(),

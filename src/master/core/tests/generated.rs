@@ -176,7 +176,6 @@ impl World {
         let role =
             self.bench.state.cluster().framework(&framework).and_then(|known| known.roles.first().cloned());
         let role = role.unwrap_or_else(|| "*".into());
-        resources.allocate(&role);
         let number = self.bench.state.watches.get(&agent).map_or(0, |watch| watch.observer);
         let number = number + u64::from(self.random.random_bool(0.05));
         self.bench.event(Event::Granted(vec![Grant { framework, role, agent, number, resources }]));
