@@ -76,8 +76,8 @@ impl Bench {
     }
 
     fn decline(&mut self, grants: Vec<Grant>, refuse: Duration) {
-        for Grant { framework, agent, resources, .. } in grants {
-            self.call(Call::Recover { framework, agent, resources, refuse: Some(refuse) });
+        for Grant { framework, role, agent, resources, .. } in grants {
+            self.call(Call::Recover { framework, agent, role: Some(role), resources, refuse: Some(refuse) });
         }
     }
 

@@ -1,5 +1,6 @@
 //! The work, line by line, the same for either master.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::rc::Rc;
@@ -62,7 +63,9 @@ pub async fn play(start: Start<'_>, size: Size) -> Figures {
     run.all_reads(size).await;
     run.registration_under_reads(size.agents).await;
     run.life(&fleet, &framework, size).await;
-    run.failover(size.agents, size.each).await;
+    for each in BTreeSet::from([size.each, 10]) {
+        run.failover(size.agents, each).await;
+    }
     if size.many > 0 {
         run.again();
         run.registration(size.many).await;

@@ -6,12 +6,13 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use ahash::RandomState;
 use smallvec::SmallVec;
 
 /// The number of a resource name; the same for the life of an allocator.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Kinds {
-    names: HashMap<Arc<str>, usize>,
+    names: HashMap<Arc<str>, usize, RandomState>,
 }
 
 impl Kinds {

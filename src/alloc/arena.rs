@@ -3,17 +3,19 @@
 use std::collections::HashMap;
 use std::hash::Hash;
 
+use ahash::RandomState;
+
 /// Slots of `T`, named `K` from outside. A number is used again after its thing is gone.
 #[derive(Clone, Debug)]
 pub(super) struct Arena<K, T> {
-    numbers: HashMap<K, u32>,
+    numbers: HashMap<K, u32, RandomState>,
     slots: Vec<Option<(K, T)>>,
     vacant: Vec<u32>,
 }
 
 impl<K, T> Default for Arena<K, T> {
     fn default() -> Self {
-        Arena { numbers: HashMap::new(), slots: Vec::new(), vacant: Vec::new() }
+        Arena { numbers: HashMap::default(), slots: Vec::new(), vacant: Vec::new() }
     }
 }
 

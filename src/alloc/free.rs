@@ -90,10 +90,7 @@ pub(super) fn common(one: &Resources, other: &Resources) -> Resources {
 }
 
 /// Splits by the role of allocation and takes the mark off; what has none goes to `unmarked`.
-pub(super) fn by_allocation_role(
-    resources: &Resources,
-    unmarked: Role,
-) -> SmallVec<[(Role, Resources); 1]> {
+pub(super) fn by_allocation_role(resources: &Resources, unmarked: Role) -> SmallVec<[(Role, Resources); 1]> {
     let first = resources.iter().next().and_then(Entry::allocation);
     if resources.iter().all(|entry| entry.allocation() == first) {
         let role = first.cloned().unwrap_or(unmarked);

@@ -25,6 +25,9 @@ use crate::resources::Quantities;
 /// Calls taken in before their grants are handed over.
 const BATCH: usize = 1000;
 
+/// Grants handed over at a time. Offers of a whole large cluster would take tens of megabytes before the first is sent.
+const TOLD: usize = 256;
+
 /// How long calls are left to gather while they keep coming.
 const QUIET: Duration = Duration::from_millis(5);
 
@@ -119,8 +122,9 @@ impl Thread {
             for input in inbox.try_iter().take(BATCH) {
                 grants.extend(self.take(input));
             }
-            if !grants.is_empty() {
-                core.granted(grants);
+            let mut grants = grants.into_iter();
+            while grants.len() > 0 {
+                core.granted(grants.by_ref().take(TOLD).collect());
             }
         }
     }

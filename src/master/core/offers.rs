@@ -33,12 +33,14 @@ impl State {
             }
         }
         for (framework, offers) in events {
-            tracing::info!(framework = %framework, count = offers.len(), "sending offers");
+            let count = offers.len() as u64;
+            tracing::info!(framework = %framework, count, "sending offers");
             let event = scheduler::Event {
                 r#type: Some(event::Type::Offers as i32),
                 offers: Some(event::Offers { offers }),
                 ..Default::default()
             };
+            self.count_offers(&framework, count, |traffic| &mut traffic.offers_sent);
             self.tell(&framework, event, out);
         }
     }
@@ -47,13 +49,15 @@ impl State {
         let Grant { framework, role, agent, number, resources } = grant;
         // The allocator forgot the holdings of a framework or of an agent's registration that is over.
         let known = self.watches.get(&agent).is_some_and(|watch| watch.observer == number);
-        if !known || !self.cluster.frameworks.contains_key(&framework) {
-            tracing::debug!(%framework, %agent, "grant for a framework or agent that is no more");
+        if !known {
+            tracing::debug!(%framework, %agent, "grant for a registration that is no more");
             return None;
         }
         let id = self.next_offer_id();
-        let taker = self.cluster.framework(&framework)?;
-        let on = self.cluster.agent(&agent)?;
+        let (Some(taker), Some(on)) = (self.cluster.framework(&framework), self.cluster.agent(&agent)) else {
+            tracing::debug!(%framework, %agent, "grant for a framework that is no more");
+            return None;
+        };
         let may = taker.active && taker.connected && taker.roles.contains(&role) && on.active;
         if !may || !on.free().contains(&resources) {
             tracing::info!(%framework, %agent, "returning resources, they cannot be offered any more");
@@ -69,7 +73,6 @@ impl State {
         let offer = Offer::new(id.clone(), framework.clone(), agent, role, resources, now);
         let message = offer_message(&offer, taker, on);
         self.add_offer(offer);
-        self.count_offers(&framework, 1, |traffic| &mut traffic.offers_sent);
         if let Some(timeout) = self.flags.offer_timeout {
             out.push(Effect::Wake { at: now + timeout, timer: Timer::Offer(id) });
         }
@@ -80,15 +83,17 @@ impl State {
     pub(super) fn decline(&mut self, framework: &FrameworkId, decline: &call::Decline, out: &mut Effects) {
         self.count("messages_decline_offers");
         let refuse = refused_for(decline.filters.as_ref());
+        let mut declined = 0;
         for id in &decline.offer_ids {
             match self.cluster.offers.get(id) {
                 Some(offer) if offer.framework == *framework => {
-                    self.count_offers(framework, 1, |traffic| &mut traffic.offers_declined);
+                    declined += 1;
                     self.discard(id, refuse, out);
                 }
                 _ => tracing::warn!(%framework, offer = %id, "declined offer is no longer valid"),
             }
         }
+        self.count_offers(framework, declined, |traffic| &mut traffic.offers_declined);
     }
 
     /// Takes an offer back and tells the scheduler.
