@@ -5,7 +5,8 @@
 //! built without them says so in their place.
 //!
 //! Our pages run nothing but their own script and ask nobody but the master that served them; those of a folder may
-//! be others, which need more. No page may be framed by another.
+//! be others, which need more. No page may be framed by another. One script of ours, a worker that sees nothing of
+//! the page (`SCOUT`), may ask the other masters too: it looks for the leader when the page's own master is gone.
 #![expect(clippy::disallowed_methods, reason = "a shell: it reads the folder")]
 
 use std::borrow::Cow;
@@ -39,6 +40,10 @@ const INDEX: &str = "index.html";
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
     base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
+/// The worker that looks for the leader, and what it may do but for the masters that it may ask.
+const SCOUT: &str = "app/scout.js";
+const SCOUT_POLICY: &str = "default-src 'none'; connect-src";
+
 /// What those of a folder may not.
 const OTHERS_POLICY: &str = "frame-ancestors 'none'";
 
@@ -61,18 +66,32 @@ const PARTS: [(&str, Endpoint); 3] = [
 ];
 
 /// Binds the pages of a process. `dir` is the value of `--webui_dir`; without it the embedded ones are served.
-pub fn bind(routes: &mut Routes, process: &str, dir: Option<&Path>) {
-    let dir: Option<Arc<Path>> = dir.map(Arc::from);
-    routes.add(process, &PAGE, any(page).with_state((dir.clone(), "")));
+/// `masters` names those that there are, as `host:port`.
+pub fn bind(
+    routes: &mut Routes,
+    process: &str,
+    dir: Option<&Path>,
+    masters: impl Fn() -> Vec<String> + Send + Sync + 'static,
+) {
+    let (dir, masters): (Option<Arc<Path>>, Masters) = (dir.map(Arc::from), Arc::new(masters));
+    let place = |below| Place { dir: dir.clone(), below, masters: masters.clone() };
+    routes.add(process, &PAGE, any(page).with_state(place("")));
     for (name, row) in &PARTS {
-        routes.add(process, row, any(page).with_state((dir.clone(), *name)));
+        routes.add(process, row, any(page).with_state(place(name)));
     }
 }
 
-type Place = (Option<Arc<Path>>, &'static str);
+type Masters = Arc<dyn Fn() -> Vec<String> + Send + Sync>;
+
+#[derive(Clone)]
+struct Place {
+    dir: Option<Arc<Path>>,
+    below: &'static str,
+    masters: Masters,
+}
 
 async fn page(
-    State((dir, below)): State<Place>,
+    State(Place { dir, below, masters }): State<Place>,
     rest: Option<Extension<Rest>>,
     headers: HeaderMap,
 ) -> Result<Response, HttpError> {
@@ -91,6 +110,8 @@ async fn page(
         "text/html" => "text/html; charset=utf-8",
         kind => kind,
     };
+    let is_scout = dir.is_none() && name == Path::new(SCOUT);
+    let headers = if is_scout { HeaderMap::new() } else { headers };
     let (mut response, policy) = match dir {
         None => (embedded(&name, &headers).ok_or_else(HttpError::not_found)?, POLICY),
         Some(dir) => {
@@ -109,7 +130,22 @@ async fn page(
     ] {
         response.headers_mut().insert(name, HeaderValue::from_static(value));
     }
+    if is_scout {
+        let policy = HeaderValue::from_str(&scout_policy(&masters())).map_err(|_| HttpError::not_found())?;
+        response.headers_mut().insert(CONTENT_SECURITY_POLICY, policy);
+        // What it may do changes while it does not.
+        response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    }
     Ok(response)
+}
+
+/// What the scout may ask. Names come from an ensemble: what is no plain name or number has no place in a header.
+fn scout_policy(masters: &[String]) -> String {
+    let is_plain =
+        |name: &&String| name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-:_".contains(&byte));
+    let sources: String = masters.iter().filter(is_plain).map(|name| format!(" http://{name}")).collect();
+    // A source of `http` allows `https` as well.
+    format!("{SCOUT_POLICY}{}", if sources.is_empty() { " 'none'" } else { &sources })
 }
 
 /// A page of the binary, or that the client has it already.
@@ -147,7 +183,7 @@ mod tests {
     use super::*;
 
     async fn status(dir: Option<&Path>, below: &'static str, rest: &str) -> u16 {
-        let place = (dir.map(Arc::from), below);
+        let place = Place { dir: dir.map(Arc::from), below, masters: Arc::new(Vec::new) };
         match page(State(place), Some(Extension(Rest(rest.to_owned()))), HeaderMap::new()).await {
             Ok(response) => response.status().as_u16(),
             Err(error) => error.status().as_u16(),
@@ -164,7 +200,8 @@ mod tests {
     #[tokio::test]
     async fn pages_are_bounded_in_what_they_do() {
         let of = async |dir: Option<Arc<Path>>| {
-            let response = page(State((dir, "")), None, HeaderMap::new()).await.expect("a page");
+            let place = Place { dir, below: "", masters: Arc::new(Vec::new) };
+            let response = page(State(place), None, HeaderMap::new()).await.expect("a page");
             let header = |name| response.headers()[name].to_str().expect("text").to_owned();
             (header(X_FRAME_OPTIONS), header(CONTENT_SECURITY_POLICY), header(CONTENT_TYPE))
         };
@@ -175,6 +212,18 @@ mod tests {
         std::fs::write(folder.path().join("index.html"), "<p>").expect("written");
         let (framing, policy, _) = of(Some(Arc::from(folder.path()))).await;
         assert_eq!((framing.as_str(), policy.as_str()), ("DENY", OTHERS_POLICY));
+    }
+
+    #[test]
+    fn the_scout_asks_masters_only() {
+        let policy = |names: &[&str]| {
+            let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+            scout_policy(&names)
+        };
+        assert_eq!(policy(&[]), "default-src 'none'; connect-src 'none'");
+        let two = "default-src 'none'; connect-src http://a.b:5050 http://10.0.0.1:5051";
+        assert_eq!(policy(&["a.b:5050", "10.0.0.1:5051"]), two);
+        assert_eq!(policy(&["a *", "a; script-src *", "a\r\nX: y", "[::1]:5050", "*"]), policy(&[]));
     }
 
     #[tokio::test]

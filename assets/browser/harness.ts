@@ -81,8 +81,12 @@ export class Daemon {
   }
 }
 
+const folders: string[] = [];
+
+/** A folder that goes at the end of the file of tests. */
 export function scratch(): string {
   const dir = mkdtempSync(join(tmpdir(), "mesos-webui."));
+  folders.push(dir);
   return dir;
 }
 
@@ -152,6 +156,7 @@ export async function closeBrowser(): Promise<void> {
   await Promise.all([...running].map((daemon) => daemon.stop()));
   await browser?.close();
   browser = undefined;
+  for (const dir of folders.splice(0)) rmSync(dir, { recursive: true, force: true });
 }
 
 /** A page that remembers what went wrong in it. */

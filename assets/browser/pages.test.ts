@@ -28,6 +28,7 @@ const SIMPLE: [string, string][] = [
   ["#/agents?view=map", "Colour by"],
   ["#/roles", "Columns"],
   ["#/offers", "No offers are out."],
+  ["#/maintenance", "No maintenance is scheduled."],
   ["#/help", "/master/state"],
   ["#/help/master/state", "USAGE"],
   ["#/log", "Logging to a file is not enabled"],
@@ -43,9 +44,9 @@ const UNKNOWN: [string, string][] = [
 ];
 
 const LOOKS = [
-  { name: "wide", options: { viewport: { width: 1400, height: 900 } } },
+  { name: "wide", options: { viewport: { width: 1280, height: 900 } } },
   { name: "narrow", options: { viewport: { width: 420, height: 800 } } },
-  { name: "dark", options: { viewport: { width: 1400, height: 900 }, colorScheme: "dark" as const } },
+  { name: "dark", options: { viewport: { width: 1280, height: 900 }, colorScheme: "dark" as const } },
   { name: "narrow-dark", options: { viewport: { width: 420, height: 800 }, colorScheme: "dark" as const } },
 ];
 
@@ -104,6 +105,7 @@ describe("with tasks", () => {
       ["sandbox", `${executor}/browse`, "stdout"],
       ["roles", "#/roles", "Columns"],
       ["offers", "#/offers", "Outstanding Offers"],
+      ["maintenance", "#/maintenance", "All machines are up."],
       ["help", "#/help", "/master/state"],
       ["help-page", "#/help/master/overview", "USAGE"],
     ];

@@ -2,7 +2,7 @@
 
 import type { JSX } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
-import { type Name, type Place, link } from "./model/route";
+import { type Name, type Place, isOfMasters, link } from "./model/route";
 import { AgentPage } from "./pages/agent";
 import { AgentFrameworkPage } from "./pages/agentFramework";
 import { Agents } from "./pages/agents";
@@ -20,7 +20,7 @@ import { TaskPage } from "./pages/task";
 import { Connection, Standing } from "./ui/connection";
 import { FaultNote, Icon, Page } from "./ui/kit";
 import { Search, call, takes } from "./ui/search";
-import { cluster, isStale, place, revision, said, status, theme, times, toggleTimes } from "./ui/state";
+import { cluster, elsewhere, home, isStale, place, revision, said, status, theme, times, toggleTimes } from "./ui/state";
 
 const NAV: [Name, string, string][] = [
   ["frameworks", "Frameworks", "f"],
@@ -28,6 +28,12 @@ const NAV: [Name, string, string][] = [
   ["roles", "Roles", "r"],
   ["offers", "Offers", "o"],
   ["maintenance", "Maintenance", "m"],
+  ["help", "Help", "e"],
+];
+
+/** Of an agent's own pages; what is called otherwise is with its master. */
+const NAV_OF_AGENT: [Name, string, string][] = [
+  ["home", "Agent", "h"],
   ["help", "Help", "e"],
 ];
 
@@ -61,9 +67,10 @@ function First(): JSX.Element | null {
 
 function Content({ place: { name, params } }: { place: Place }): JSX.Element {
   const get = (key: string) => params[key] ?? "";
+  if (home.value && name !== undefined && isOfMasters(name)) return <OfMasters />;
   switch (name) {
     case "home":
-      return <Home />;
+      return home.value ? <AgentPage agent={[...(cluster.value?.agents.keys() ?? [])][0] ?? ""} /> : <Home />;
     case "frameworks":
       return <Frameworks />;
     case "framework":
@@ -108,6 +115,24 @@ function Content({ place: { name, params } }: { place: Place }): JSX.Element {
   }
 }
 
+/** What an agent does not know of. */
+function OfMasters(): JSX.Element {
+  const leader = home.value?.leader;
+  return (
+    <Page title="A page of the master" crumbs={[{ kind: "Master" }, { kind: "Agent", text: home.value?.hostname, href: link("home") }]}>
+      <FaultNote title="This is an agent: it shows what runs on it">
+        {leader ? (
+          <>
+            The rest is at the master: <a href={elsewhere(leader.authority)}>{leader.authority}</a>
+          </>
+        ) : (
+          "The rest is at the master, but this agent knows of none that leads now."
+        )}
+      </FaultNote>
+    </Page>
+  );
+}
+
 const THEMES = ["auto", "light", "dark"] as const;
 
 function Bar({ search }: { search: () => void }): JSX.Element {
@@ -118,6 +143,8 @@ function Bar({ search }: { search: () => void }): JSX.Element {
   const next = THEMES[(THEMES.indexOf(theme.value as (typeof THEMES)[number]) + 1) % THEMES.length] ?? "auto";
   useEffect(() => setOpen(false), [place.value]);
   const master = cluster.value?.master;
+  const agent = home.value;
+  const authority = agent ? `${agent.hostname}:${agent.port}` : master ? `${master.hostname}:${master.port}` : "";
   return (
     <header class="bar">
       <a class="logo" href={link("home")} aria-label="Mesos, the first page">
@@ -128,26 +155,29 @@ function Bar({ search }: { search: () => void }): JSX.Element {
         <Icon name="menu" />
       </button>
       <nav id="nav" aria-label="Pages" class={open ? "open" : ""}>
-        {NAV.map(([name, label]) => (
-          <a key={name} href={link(name)} aria-current={section === name ? "page" : undefined}>
+        {(agent ? NAV_OF_AGENT : NAV).map(([name, label]) => (
+          <a key={name} href={link(name)} title={name === "agents" ? "Agents, once called slaves" : undefined} aria-current={section === name || (agent && name === "home" && section === "agents") ? "page" : undefined}>
             {label}
           </a>
         ))}
+        {agent?.leader && <a href={elsewhere(agent.leader.authority, "#/")}>To the master</a>}
       </nav>
-      <button type="button" class="search" onClick={search} aria-keyshortcuts="/" aria-label="Search">
-        <Icon name="search" />
-        <span>Search</span>
-        <kbd>/</kbd>
-      </button>
+      {!agent && (
+        <button type="button" class="search" onClick={search} aria-keyshortcuts="/" aria-label="Search">
+          <Icon name="search" />
+          <span>Search</span>
+          <kbd>/</kbd>
+        </button>
+      )}
       <button type="button" class="icon-button" title={times.value === "relative" ? "Show exact times (t)" : "Show times as ages (t)"} aria-label="Change how times are shown" aria-pressed={times.value === "absolute"} onClick={toggleTimes}>
         <Icon name="clock" />
       </button>
       <button type="button" class="icon-button" title={`Theme: ${theme.value}`} aria-label={`Theme: ${theme.value}; change to ${next}`} onClick={() => (theme.value = next)}>
         <Icon name={theme.value === "dark" ? "moon" : theme.value === "light" ? "sun" : "auto"} />
       </button>
-      <span class="where" title={master ? `${master.hostname}:${master.port}` : undefined}>
+      <span class="where" title={authority || undefined}>
         <i class={`dot ${status.value.kind}`} aria-hidden="true" />
-        {master?.cluster || (master ? `${master.hostname}:${master.port}` : "")}
+        {master?.cluster || authority}
         <span class="unseen">{status.value.kind}</span>
       </span>
     </header>
@@ -181,7 +211,7 @@ function useKeys(search: () => void): void {
       const target = event.target as HTMLElement | null;
       if (target?.closest("input, select, textarea, dialog")) return;
       if (takes(event.key)) event.preventDefault();
-      else if (event.key === "/" && cluster.peek()) {
+      else if (event.key === "/" && cluster.peek() && !home.peek()) {
         event.preventDefault();
         call();
         search();
@@ -189,7 +219,7 @@ function useKeys(search: () => void): void {
       else if (event.key === "g") going = Date.now();
       else if (Date.now() - going < 1500) {
         going = 0;
-        const name = event.key === "h" ? "home" : NAV.find(([, , key]) => key === event.key)?.[0];
+        const name = event.key === "h" ? "home" : (home.peek() ? NAV_OF_AGENT : NAV).find(([, , key]) => key === event.key)?.[0];
         if (name) location.hash = link(name);
       }
     };

@@ -97,8 +97,8 @@ async fn follow(url: &Url, session_timeout: Duration, core: &Core, found: &Mutex
                 core.stop(&format!("the leading master cannot be found: {why}"));
                 return;
             }
-            // Only who stands is elected.
-            Report::Elected(_) => continue,
+            // Only who stands is elected, or told who else does.
+            Report::Elected(_) | Report::Standing(_) => continue,
         };
         found.lock().unwrap_or_else(PoisonError::into_inner).leader.clone_from(&leader);
         core.tell(Event::LeaderSeen(leader));

@@ -14,6 +14,7 @@ pub mod gc;
 pub mod http;
 pub mod metrics;
 pub mod paths;
+pub mod pressure;
 pub mod run;
 pub mod sandboxes;
 pub mod start;

@@ -9,6 +9,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::election::{Effect, Election, Event};
 use super::lease::{Lease, now};
 use super::member::{self, Member};
+use super::standing::Standing;
 use super::url::Url;
 use super::{etcd, zookeeper};
 use crate::proto::MasterInfo;
@@ -24,6 +25,8 @@ const WITHDRAWAL: Duration = Duration::from_secs(1);
 pub enum Report {
     /// Another leads, or nobody that is known.
     Leader(Option<Box<MasterInfo>>),
+    /// All who stand, the leader first. Told only to those who stand themselves.
+    Standing(Vec<MasterInfo>),
     /// We lead, and may act while the lease holds.
     Elected(Term),
     /// We led. Nothing more is told.
@@ -81,6 +84,7 @@ pub fn stand(url: &Url, session_timeout: Duration, info: &MasterInfo) -> Candida
         timeout: session_timeout,
         data: Some(member::written(info)),
         election: Election::new(true),
+        standing: Standing::default(),
         own: None,
         reports: sender,
         lease: lease.clone(),
@@ -97,6 +101,7 @@ pub fn detect(url: &Url, session_timeout: Duration) -> mpsc::UnboundedReceiver<R
         timeout: session_timeout,
         data: None,
         election: Election::new(false),
+        standing: Standing::default(),
         own: None,
         reports: sender,
         lease: Lease::lapsed(),
@@ -132,12 +137,22 @@ enum Session {
     Etcd(Box<etcd::Session>),
 }
 
+impl Session {
+    fn read(&mut self, member: Member) {
+        match self {
+            Session::ZooKeeper(session) => session.read(member),
+            Session::Etcd(session) => session.read(member),
+        }
+    }
+}
+
 struct Loop {
     url: Url,
     timeout: Duration,
     /// What our node holds, if we stand.
     data: Option<Vec<u8>>,
     election: Election,
+    standing: Standing,
     own: Option<Member>,
     reports: mpsc::UnboundedSender<Report>,
     lease: Lease,
@@ -224,12 +239,40 @@ impl Loop {
                 tracing::info!(node = member.name, "stands for election");
                 self.own = Some(member.clone());
             }
+            self.hear_of_others(session, &event);
             for effect in self.election.handle(now(), event) {
                 match self.perform(session, effect) {
                     Next::GoOn => {}
                     next => return next,
                 }
             }
+        }
+    }
+
+    /// Who stands beside us is not what an election is decided by, but what web pages fall back on.
+    fn hear_of_others(&mut self, session: &mut Session, event: &Event) {
+        if self.data.is_none() {
+            return;
+        }
+        let told = match event {
+            Event::Opened { .. } => {
+                self.standing = Standing::default();
+                None
+            }
+            Event::Members(members) => {
+                let unread = self.standing.members(members);
+                unread.into_iter().for_each(|member| session.read(member));
+                self.standing.changed()
+            }
+            Event::Data(member, data) => {
+                self.standing.data(member, data.as_deref());
+                self.standing.changed()
+            }
+            _ => None,
+        };
+        if let Some(infos) = told {
+            // Who does not listen any more is found out by the loop.
+            let _ = self.reports.send(Report::Standing(infos));
         }
     }
 
@@ -244,10 +287,7 @@ impl Loop {
                 return Next::GoOn;
             }
             Effect::Read(member) => {
-                match session {
-                    Session::ZooKeeper(session) => session.read(member),
-                    Session::Etcd(session) => session.read(member),
-                }
+                session.read(member);
                 return Next::GoOn;
             }
             Effect::Hold(time) => {

@@ -6,11 +6,12 @@
 //!
 //! Source: `Master::detected`, `lostCandidacy`, master.cpp; `Http::redirect`, http.cpp; 1.11.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use http::Uri;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tracing::{error, info};
 
 use super::run::Core;
@@ -18,7 +19,10 @@ use crate::coordination::{Report, Term, member};
 use crate::http::error::HttpError;
 use crate::proto::{DomainInfo, MasterInfo};
 
-/// Who leads. Cheap to clone and to ask.
+/// So many addresses of masters are remembered: more than anybody has, and few enough not to matter.
+const REMEMBERED: usize = 256;
+
+/// Who leads, and who would. Cheap to clone and to ask.
 #[derive(Clone)]
 pub struct Seat {
     inner: Arc<Inner>,
@@ -29,6 +33,10 @@ struct Inner {
     leads: AtomicBool,
     /// Another, while this one does not lead.
     leader: RwLock<Option<Arc<MasterInfo>>>,
+    /// All who stand, the leader first; this one alone if nothing is elected.
+    standing: watch::Sender<Arc<[MasterInfo]>>,
+    /// `host:port` of every master that ever stood beside this one.
+    remembered: RwLock<BTreeSet<String>>,
     /// Messages that came while it did not.
     dropped: AtomicU64,
 }
@@ -37,7 +45,31 @@ impl Seat {
     /// Of a master that does not lead, and knows of none.
     pub fn empty(own: Arc<MasterInfo>) -> Seat {
         let (leads, leader, dropped) = (AtomicBool::new(false), RwLock::default(), AtomicU64::new(0));
-        Seat { inner: Arc::new(Inner { own, leads, leader, dropped }) }
+        let standing = watch::Sender::new(Arc::from([MasterInfo::clone(&own)]));
+        let remembered = RwLock::default();
+        Seat { inner: Arc::new(Inner { own, leads, leader, standing, remembered, dropped }) }
+    }
+
+    /// All who stand for election, as they change.
+    pub fn standing(&self) -> watch::Receiver<Arc<[MasterInfo]>> {
+        self.inner.standing.subscribe()
+    }
+
+    /// Whether a master by this `host:port` stands, or once stood while this one did.
+    pub fn remembers(&self, authority: &str) -> bool {
+        let remembered = self.inner.remembered.read().unwrap_or_else(PoisonError::into_inner);
+        remembered.contains(authority)
+    }
+
+    fn set_standing(&self, standing: Vec<MasterInfo>) {
+        let mut remembered = self.inner.remembered.write().unwrap_or_else(PoisonError::into_inner);
+        for authority in standing.iter().map(member::authority_of) {
+            if remembered.len() < REMEMBERED {
+                remembered.insert(authority);
+            }
+        }
+        drop(remembered);
+        self.inner.standing.send_replace(standing.into());
     }
 
     /// Whether this master leads.
@@ -128,6 +160,7 @@ pub async fn hold(
                     core.stop(&why);
                     return why;
                 }
+                Some(Report::Standing(standing)) => seat.set_standing(standing),
                 Some(Report::Leader(_) | Report::Elected(_)) => {}
                 None => return "the election's loop is gone".to_owned(),
             },
@@ -153,6 +186,7 @@ async fn elected(reports: &mut mpsc::UnboundedReceiver<Report>, seat: &Seat) -> 
                 info!("no master leads");
                 seat.set_leader(None);
             }
+            Some(Report::Standing(standing)) => seat.set_standing(standing),
             Some(Report::Lost(why) | Report::Failed(why)) => return Err(why),
             None => {
                 error!("the election's loop is gone");
@@ -203,6 +237,18 @@ mod tests {
         assert_eq!(seat.base().unwrap(), "//h:1");
         seat.leave();
         assert!(seat.base().is_err());
+    }
+
+    #[test]
+    fn who_stood_beside_it_is_remembered() {
+        let seat = Seat::empty(Arc::new(info(1)));
+        assert_eq!(seat.standing().borrow().len(), 1);
+        seat.set_standing(vec![info(2), info(1)]);
+        seat.set_standing(vec![info(1)]);
+        assert_eq!(seat.standing().borrow()[..], [info(1)]);
+        assert!(seat.remembers("h:1") && seat.remembers("h:2") && !seat.remembers("h:3"));
+        seat.set_standing((0..1000).map(info).collect());
+        assert!(!seat.remembers("h:999"));
     }
 
     #[test]

@@ -148,7 +148,8 @@ fn refusals_are_golden() {
              GET /logging/toggle?level=x&duration=1mins;GET /logging/toggle?level=1&duration=soon;\
              GET /metrics/snapshot?timeout=soon;POST /metrics;GET /files/browse;GET /files/browse?path=/nothing;\
              GET /files/read;GET /files/read?path=/nothing;GET /files/read?path=/x&offset=y;GET /files/download;\
-             POST /reserve;GET /reserve;GET /quota;PUT /weights;POST /weights;GET /maintenance/status;POST /machine/up;\
+             POST /reserve;GET /reserve;DELETE /quota;PUT /weights;POST /weights;POST /maintenance/schedule;\
+             POST /maintenance/status;POST /machine/up;\
              POST /create-volumes;POST /registrar(1)/nothing;GET /allocator/offer_constraints_debug;\
              GET /statistics/snapshot.json;GET /profiler/stop",
         ),

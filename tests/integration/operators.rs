@@ -22,6 +22,10 @@ fn with_a_task(flags: &[&str]) -> (Cluster, Scheduler) {
     (cluster, scheduler)
 }
 
+fn get(port: u16, path: &str) -> Answer {
+    raw::exchange(port, &raw::request("GET", path, &[], b"")).answer()
+}
+
 fn post(port: u16, path: &str, call: &Value) -> Answer {
     let headers = [("Content-Type", JSON), ("Accept", JSON)];
     raw::exchange(port, &raw::request("POST", path, &headers, call.to_string().as_bytes())).answer()
@@ -188,14 +192,34 @@ fn calls_that_change_the_cluster() {
 #[test]
 fn calls_about_what_is_not_there_say_so() {
     let cluster = Cluster::start(1);
-    for (port, path, kind, subject) in [
-        (cluster.port, "/api/v1", "GET_QUOTA", "quota is"),
-        (cluster.port, "/api/v1", "GET_MAINTENANCE_STATUS", "maintenance is"),
-        (cluster.agent_ports[0], AGENT, "GET_RESOURCE_PROVIDERS", "resource providers are"),
-        (cluster.agent_ports[0], AGENT, "PRUNE_IMAGES", "container images are"),
+    let stop = json!({"type": "STOP_MAINTENANCE", "stop_maintenance": {"machines": []}});
+    let quota = json!({"type": "UPDATE_QUOTA", "update_quota": {"quota_configs": []}});
+    for (port, path, call, subject) in [
+        (cluster.port, "/api/v1", quota, "quota is"),
+        (cluster.port, "/api/v1", stop, "maintenance is"),
+        (cluster.agent_ports[0], AGENT, of("GET_RESOURCE_PROVIDERS"), "resource providers are"),
+        (cluster.agent_ports[0], AGENT, of("PRUNE_IMAGES"), "container images are"),
     ] {
-        let answer = post(port, path, &of(kind));
+        let answer = post(port, path, &call);
+        let kind = call["type"].as_str().expect("a type");
         let sentence = format!("{kind} is not there yet: {subject} still to come");
         assert_eq!((answer.status, answer.text()), (501, sentence));
+    }
+}
+
+/// What the registry holds of it is read: here nothing, in the words of Apache Mesos 1.11.
+#[test]
+fn what_operators_settled_is_read() {
+    let cluster = Cluster::start(0);
+    for path in ["/maintenance/schedule", "/master/maintenance/status", "/quota"] {
+        assert_eq!(get(cluster.port, path).text(), "{}", "{path}");
+    }
+    for (kind, name, inner) in [
+        ("GET_MAINTENANCE_SCHEDULE", "get_maintenance_schedule", "schedule"),
+        ("GET_MAINTENANCE_STATUS", "get_maintenance_status", "status"),
+        ("GET_QUOTA", "get_quota", "status"),
+    ] {
+        let answer = post(cluster.port, "/api/v1", &of(kind)).json();
+        assert_eq!(answer, json!({"type": kind, name: {inner: {}}}));
     }
 }

@@ -123,9 +123,43 @@ fn other_sites_change_nothing() {
 }
 
 #[test]
-fn a_master_says_who_leads() {
-    let cluster = Cluster::start(0);
+fn masters_and_agents_say_who_leads() {
+    let cluster = Cluster::start(1);
     let known = wait_for("the leader", || cluster.json("/master/leader"));
     assert_eq!((&known["leads"], &known["leader"]["port"]), (&json!(true), &json!(cluster.port)));
     assert_eq!(known["id"], known["leader"]["id"]);
+    assert_eq!(known["masters"], json!([known["leader"]]));
+
+    // Pages of other sites may not read it; the stream of changes names all masters before anything else.
+    let request = raw::request("GET", "/leader", &[("Origin", "http://elsewhere.example")], b"");
+    let answer = raw::exchange(cluster.port, &request).answer();
+    assert_eq!((answer.status, answer.header("access-control-allow-origin")), (200, None));
+    let at = overview(&cluster)["at"].as_str().expect("where it stands").to_owned();
+    let mut changes = Listener::at(cluster.port, CHANGES, Some(&at));
+    let first = changes.next();
+    assert_eq!(first.event.as_deref(), Some("masters"));
+    assert_eq!(first.data, Some(json!([known["leader"]["authority"]])));
+
+    let agent = raw::exchange(cluster.agent_ports[0], &raw::request("GET", "/leader", &[], b"")).answer();
+    let agent = agent.json();
+    assert_eq!((&agent["agent"]["process"], &agent["leads"]), (&json!("slave(1)"), &json!(false)));
+    assert_eq!(agent["leader"]["port"], json!(cluster.port));
+}
+
+/// At the agent and through the master; what is in it is up to the kernel.
+#[test]
+fn pressure_is_told_as_far_as_the_kernel_tells_it() {
+    let cluster = Cluster::start(1);
+    let told = std::path::Path::new("/proc/pressure/memory").exists();
+    let get = |port, path: &str| raw::exchange(port, &raw::request("GET", path, &[], b"")).answer();
+    let id = wait_for("the agent", || Some(cluster.json("/state")?["slaves"][0]["id"].as_str()?.to_owned()));
+    for (port, path) in [
+        (cluster.agent_ports[0], "/monitor/pressure".to_owned()),
+        (cluster.port, format!("/master/agent/{id}/monitor/pressure")),
+    ] {
+        let pressure = get(port, &path).json();
+        let share = &pressure["machine"]["memory"]["some"]["avg10"];
+        assert_eq!(share.is_number(), told, "{pressure}");
+        assert_eq!(pressure["executors"], json!([]));
+    }
 }

@@ -5,9 +5,9 @@ import { natural, pages, sorted, found } from "./order";
 import { type Pail, PAGE, after, appended, before, blocks, first, parted, plain, prepended } from "./pail";
 import { steps } from "./paths";
 import { read as readRoles, shown, tree } from "./roles";
-import { link, parse } from "./route";
+import { isOfMasters, link, parse, setMasters } from "./route";
 import { bytes, duration, iso, megabytes, relative, safeUrl, share, short } from "./text";
-import { History } from "./usage";
+import { History, PressureHistory } from "./usage";
 
 describe("routes", () => {
   it("are those of Apache Mesos, and ours", () => {
@@ -164,5 +164,34 @@ describe("help", () => {
       { kind: "text", text: "Much more." },
       { kind: "text", text: "End." },
     ]);
+  });
+});
+
+describe("pressure", () => {
+  it("is kept for a while, of the machine and of executors that tell it", () => {
+    const history = new PressureHistory(2);
+    const at = (avg10: number) => ({ some: { avg10 } });
+    for (const [time, share] of [[1, 10], [2, 20], [3, 30]] as const) {
+      history.add(time, { machine: { cpu: at(share), io: {} }, executors: [{ framework_id: "f", executor_id: "e", pressure: { memory: at(share) } }] });
+    }
+    expect(history.machine).toEqual([
+      { at: 2, cpu: 20, memory: null, io: null },
+      { at: 3, cpu: 30, memory: null, io: null },
+    ]);
+    expect(history.of("f/e").at(-1)).toEqual({ at: 3, cpu: null, memory: 30, io: null });
+    // An executor that is gone leaves nothing, and a kernel that tells nothing makes no points.
+    history.add(4, { machine: {}, executors: [] });
+    expect([history.of("f/e").length, history.machine.length]).toEqual([0, 2]);
+  });
+});
+
+describe("the pages of an agent", () => {
+  it("lead to the master for what only that has", () => {
+    setMasters("http://m:5050/");
+    expect(link("framework", { framework: "f" })).toBe("http://m:5050/#/frameworks/f");
+    expect(link("executor", { agent: "a", framework: "f", executor: "e" })).toBe("#/agents/a/frameworks/f/executors/e");
+    expect([isOfMasters("agents"), isOfMasters("agent")]).toEqual([true, false]);
+    setMasters("");
+    expect(link("agents")).toBe("#/agents");
   });
 });

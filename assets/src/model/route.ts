@@ -69,10 +69,25 @@ function split(text: string): [string, string] {
   return at < 0 ? [text, ""] : [text.slice(0, at), text.slice(at + 1)];
 }
 
+/** Pages that only a master has. */
+const OF_MASTERS: ReadonlySet<Name> = new Set<Name>(["frameworks", "framework", "task", "agents", "roles", "offers", "maintenance", "log"]);
+
+/** Where they are, if these are an agent's pages: `//host:port/`. */
+let masters = "";
+
+/** Links to pages that only a master has lead to that one from now on. */
+export function setMasters(address: string): void {
+  masters = address;
+}
+
+export function isOfMasters(name: Name): boolean {
+  return OF_MASTERS.has(name);
+}
+
 /** `#/agents/ID`; what a query does not say is left out of it. */
 export function link(name: Name, params: Params = {}, query: Record<string, string | undefined> = {}): string {
   const path = ROUTES[name].replace(/:(\w+)/g, (_, key: string) => encodeURIComponent(params[key] ?? ""));
   const pairs = Object.entries(query).filter((pair): pair is [string, string] => pair[1] !== undefined);
   const text = new URLSearchParams(pairs).toString();
-  return `#${path}${text ? `?${text}` : ""}`;
+  return `${OF_MASTERS.has(name) ? masters : ""}#${path}${text ? `?${text}` : ""}`;
 }

@@ -20,6 +20,7 @@ it("finds agents, frameworks, tasks and pages, the closest first", () => {
   expect(hits("10.0.0.1")).toEqual(["agent node-1"]);
   expect(hits("MARA")).toEqual(["framework marathon"]);
   expect(hits("offers")).toEqual(["page Offers"]);
+  expect(hits("slaves")).toEqual(["page Agents"]);
   expect(hits("web nothing")).toEqual([]);
   expect(hits("  ")).toEqual([]);
   expect(search(cluster, "web.1")[0]?.href).toBe("#/frameworks/m-0000/tasks/web.1");

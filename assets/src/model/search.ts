@@ -11,10 +11,11 @@ export interface Hit {
   score: number;
 }
 
-const PLACES: [string, Name][] = [
+/** Also by what they were once called. */
+const PLACES: [string, Name, ...string[]][] = [
   ["Home", "home"],
   ["Frameworks", "frameworks"],
-  ["Agents", "agents"],
+  ["Agents", "agents", "Slaves"],
   ["Roles", "roles"],
   ["Offers", "offers"],
   ["Maintenance", "maintenance"],
@@ -55,7 +56,7 @@ export function search(cluster: Cluster, wanted: string, most = 40): Hit[] {
     const score = fit(words, label, others);
     if (score > 0) hits.push({ kind, label, detail, href: link(name, params), score: score + bonus });
   };
-  for (const [label, name] of PLACES) add("page", label, [], "page", name, {}, 1);
+  for (const [label, name, ...others] of PLACES) add("page", label, others, "page", name, {}, 1);
   for (const one of [...cluster.frameworks.values(), ...cluster.completedFrameworks]) {
     add("framework", one.name || one.id, [one.id, one.user, ...one.roles], one.id, "framework", { framework: one.id }, 0.5);
   }

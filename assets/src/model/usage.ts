@@ -109,3 +109,52 @@ function point(before: Statistics | undefined, now: Statistics): Point {
     memLimit: now.mem_limit_bytes ?? 0,
   };
 }
+
+/** Of one resource: how much of the last ten seconds somebody waited for it, in percent. */
+interface Waiting {
+  some?: { avg10: number };
+}
+
+export interface Pressure {
+  cpu?: Waiting;
+  memory?: Waiting;
+  io?: Waiting;
+}
+
+/** What an agent says of it; what its kernel does not tell is absent. */
+export interface PressureAnswer {
+  machine: Pressure;
+  executors: { framework_id: string; executor_id: string; pressure: Pressure }[];
+}
+
+export interface PressurePoint {
+  at: number;
+  cpu: number | null;
+  memory: number | null;
+  io: number | null;
+}
+
+/** Points of a while, of the machine and by executor. Bounded in time and number. */
+export class PressureHistory {
+  machine: PressurePoint[] = [];
+  private executors = new Map<string, PressurePoint[]>();
+
+  constructor(private most = 400) {}
+
+  /** `at`: seconds since 1970. */
+  add(at: number, answer: PressureAnswer): void {
+    this.machine = this.longer(this.machine, at, answer.machine);
+    const present = answer.executors.map((one) => [keyOf(one), this.longer(this.executors.get(keyOf(one)) ?? [], at, one.pressure)] as const);
+    this.executors = new Map(present);
+  }
+
+  of(key: string): PressurePoint[] {
+    return this.executors.get(key) ?? [];
+  }
+
+  private longer(points: PressurePoint[], at: number, { cpu, memory, io }: Pressure): PressurePoint[] {
+    if (!cpu && !memory && !io) return points;
+    const share = (waiting: Waiting | undefined) => waiting?.some?.avg10 ?? null;
+    return [...points, { at, cpu: share(cpu), memory: share(memory), io: share(io) }].slice(-this.most);
+  }
+}

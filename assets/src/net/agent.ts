@@ -1,7 +1,10 @@
 /** What an agent says of itself, and ways to find things in it. */
 
-import type { Amounts } from "../model/wire";
+import { Cluster } from "../model/cluster";
+import { add } from "../model/text";
+import { type Agent, type Amounts, NOTHING } from "../model/wire";
 import { json, ofAgent } from "./http";
+import type { Leader } from "./leader";
 
 export interface AgentTask {
   id: string;
@@ -87,6 +90,36 @@ export function executorOf(state: AgentState, framework: string, executor: strin
 export function sandboxOf(executor: Executor, task: string | undefined): string {
   return task !== undefined && executor.type === "DEFAULT" ? `${executor.directory}/tasks/${task}` : executor.directory;
 }
+
+/** What pages of an agent itself know of its cluster: this one agent, and where its master is. */
+export function clusterOf(state: AgentState, leader: Leader | null): Cluster {
+  const cluster = new Cluster({});
+  const [hostname, port] = leader ? [leader.hostname, leader.port] : ["", 0];
+  cluster.master = { ...cluster.master, hostname, port, version: state.version };
+  const used = state.frameworks.flatMap((one) => one.executors).reduce((sum, one) => add(sum, fill(one.resources)), NOTHING);
+  const total = fill(state.resources as Partial<Amounts>);
+  const agent: Agent = {
+    id: state.id || NAMELESS,
+    hostname: state.hostname,
+    pid: state.pid,
+    version: state.version,
+    active: leader !== null && state.id !== "",
+    registered: null,
+    reregistered: null,
+    total,
+    used,
+    attributes: state.attributes,
+    reserved: {},
+    region: "",
+    zone: "",
+  };
+  cluster.agents.set(agent.id, agent);
+  cluster.totals = { ...cluster.totals, total, used };
+  return cluster;
+}
+
+/** In addresses, an agent that no master has given an id yet. */
+const NAMELESS = "-";
 
 export interface FileInfo {
   path: string;

@@ -47,10 +47,21 @@ export async function post(path: string, form: Record<string, string>): Promise<
   if (!response.ok) throw new Fault(response.status, (await response.text()).slice(0, 2000));
 }
 
-/** Where an agent's endpoint is read: through the master. */
+/** The agent's own process, `slave(1)`, if it was an agent that served the page. */
+let home: string | undefined;
+
+export function setHome(process: string | undefined): void {
+  home = process;
+}
+
+/** What belongs to no process of the agent, but to its port. */
+const OF_PORT = /^(files|metrics)\//;
+
+/** Where an agent's endpoint is read: through the master, or at the agent that served the page. */
 export function ofAgent(agent: string, path: string, query: Record<string, string> = {}): string {
   const text = new URLSearchParams(query).toString();
-  return `master/agent/${encodeURIComponent(agent)}/${path}${text ? `?${text}` : ""}`;
+  const base = home === undefined ? `master/agent/${encodeURIComponent(agent)}/` : OF_PORT.test(path) ? "" : `${home}/`;
+  return `${base}${path}${text ? `?${text}` : ""}`;
 }
 
 export function why(error: unknown): string {

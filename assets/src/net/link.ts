@@ -1,27 +1,11 @@
-/** Keeps a page at the leader: reads the cluster, follows what changes, waits and comes back. One pure step of it,
- * `delay`, is tested alone; the rest is told what to ask by its `Port`, so that tests can play the master. */
+/** Keeps a page at the leader: reads the cluster, follows what changes, waits and comes back. A page that an agent
+ * served stays with the agent. Tests play the master by what `fetch` answers. */
 
 import { EventSourceParserStream } from "eventsource-parser/stream";
 import { Cluster, type Told } from "../model/cluster";
-import { Elsewhere, get, json, why } from "./http";
-
-export interface Leader {
-  id: string;
-  hostname: string;
-  port: number;
-  authority: string;
-}
-
-/** What any master answers of who leads. */
-export interface Known {
-  id: string;
-  hostname: string;
-  port: number;
-  version: string;
-  cluster: string | null;
-  leads: boolean;
-  leader: Leader | null;
-}
+import { type AgentState, clusterOf } from "./agent";
+import { Elsewhere, get, json, ofAgent, setHome, why } from "./http";
+import type { Known } from "./leader";
 
 export type Status =
   | { kind: "connecting" }
@@ -38,6 +22,9 @@ export function delay(failures: number): number {
   return Math.min(30_000, 2000 * 2 ** Math.max(0, failures - 1));
 }
 
+/** Milliseconds between two looks at an agent. */
+const LOOK = 5000;
+
 /** Beyond this the stream is taken for dead; there is a comment every 15 s. */
 const SILENCE = 40_000;
 
@@ -45,10 +32,15 @@ export interface Listener {
   /** The cluster was read anew, or changed. */
   changed(cluster: Cluster): void;
   status(status: Status): void;
+  /** All masters that stand, the leader first. */
+  masters(authorities: string[]): void;
+  /** It is an agent that served the page. */
+  agent(known: Known): void;
 }
 
 export class Link {
   private cluster: Cluster | undefined;
+  private isAgent = false;
   private life = new AbortController();
   private wake: () => void = () => undefined;
   private hidden = false;
@@ -108,7 +100,7 @@ export class Link {
 
   private async known(): Promise<Known> {
     const patience = 10_000;
-    return (await (await get("master/leader", { signal: this.life.signal, patience })).json()) as Known;
+    return (await (await get("leader", { signal: this.life.signal, patience })).json()) as Known;
   }
 
   /** Waits beside a master that does not lead; false if it leads by now, or cannot be asked. */
@@ -124,10 +116,30 @@ export class Link {
     }
   }
 
+  /** Looks at the agent that served the page, now and then. */
+  private async visit(works: () => void): Promise<void> {
+    const { signal } = this.life;
+    while (!signal.aborted) {
+      const [known, state] = await Promise.all([this.known(), json<AgentState>(ofAgent("", "state"), signal)]);
+      works();
+      this.cluster = clusterOf(state, known.leader);
+      this.listener.agent(known);
+      this.listener.status({ kind: "live" });
+      this.listener.changed(this.cluster);
+      await this.pause(LOOK);
+    }
+  }
+
   private async follow(works: () => void): Promise<void> {
     const { signal } = this.life;
+    if (this.isAgent) return this.visit(works);
     if (!this.cluster) {
       const known = await this.known();
+      if (known.agent) {
+        this.isAgent = true;
+        setHome(known.agent.process);
+        return this.visit(works);
+      }
       if (!known.leads) throw new Standby();
       this.cluster = Cluster.of(await json<Told>("master/overview", signal));
       this.listener.changed(this.cluster);
@@ -160,6 +172,7 @@ export class Link {
           this.cluster = undefined;
           return;
         }
+        if (value.event === "masters") this.listener.masters(JSON.parse(value.data) as string[]);
         if (value.event !== "change") continue;
         cluster.apply(JSON.parse(value.data) as Told);
         if (value.id) cluster.at = value.id;

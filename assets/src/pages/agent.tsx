@@ -8,7 +8,8 @@ import { json, ofAgent } from "../net/http";
 import { Card, Facts, FaultNote, Id, Meters, Numbers, Page, Time } from "../ui/kit";
 import { useCluster, usePolled } from "../ui/hooks";
 import { type Column, Table } from "../ui/table";
-import { UsageCharts, useUsage } from "../ui/usage";
+import { elsewhere, home } from "../ui/state";
+import { UsageCharts, usePressure, useUsage } from "../ui/usage";
 import { AgentChip } from "./agents";
 import { Roles } from "./frameworks";
 
@@ -32,7 +33,7 @@ export function WithAgent({ agent, crumbs, title, children }: { agent: string; c
     return (
       <Page title="Agent" crumbs={all}>
         <FaultNote title="No agent of this id is registered">
-          <code>{agent}</code> {why}
+          <code>{agent}</code> {home.value ? <a href={link("home")}>This agent has another id.</a> : why}
         </FaultNote>
       </Page>
     );
@@ -60,10 +61,12 @@ export function AgentPage({ agent }: { agent: string }): JSX.Element {
 
 function Inside({ known, state }: { known: Agent; state: AgentState }): JSX.Element {
   const { history } = useUsage(known.id);
+  const pressure = usePressure(known.id);
   const metrics = usePolled(`metrics ${known.id}`, (signal) => json<Record<string, number>>(ofAgent(known.id, "metrics/snapshot"), signal), 5000).value ?? {};
   const tasks = (name: string) => metrics[`slave/tasks_${name}`] ?? 0;
   const points: Point[] = history?.total ?? [];
   const now = points.at(-1);
+  const leader = home.value?.leader;
   const logs = state.log_dir !== undefined || state.external_log_file !== undefined;
   return (
     <>
@@ -82,9 +85,9 @@ function Inside({ known, state }: { known: Agent; state: AgentState }): JSX.Elem
                 </span>,
               ],
               ["Started", <Time key="started" at={state.start_time} />],
-              ["Registered", <Time key="registered" at={known.registered} />],
+              ["Registered", known.registered === null ? undefined : <Time at={known.registered} />],
               ["Re-registered", known.reregistered ? <Time at={known.reregistered} /> : undefined],
-              ["Master", state.master_hostname],
+              ["Master", leader ? <a href={elsewhere(leader.authority, "#/")}>{leader.authority}</a> : state.master_hostname],
               ["Region, zone", known.region ? `${known.region}, ${known.zone}` : undefined],
               ["Attributes", Object.entries(known.attributes).map(([name, value]) => `${name}: ${value}`).join(", ") || undefined],
               [
@@ -119,7 +122,7 @@ function Inside({ known, state }: { known: Agent; state: AgentState }): JSX.Elem
             ]}
           />
         </Card>
-        <UsageCharts title="Usage" points={points} />
+        <UsageCharts title="Usage" points={points} pressure={pressure?.machine} />
       </div>
       <Frameworks known={known} state={state} history={history} />
       <Reservations known={known} state={state} />

@@ -6,7 +6,7 @@ import { type AgentTask, type Executor, executorOf, fill } from "../net/agent";
 import { Card, Facts, FaultNote, Health, Id, StateChip } from "../ui/kit";
 import { useCluster } from "../ui/hooks";
 import { type Column, Table } from "../ui/table";
-import { UsageCharts, useUsage } from "../ui/usage";
+import { UsageCharts, usePressure, useUsage } from "../ui/usage";
 import { WithAgent } from "./agent";
 
 export function ExecutorPage({ agent, framework, executor }: { agent: string; framework: string; executor: string }): JSX.Element {
@@ -33,7 +33,9 @@ export function ExecutorPage({ agent, framework, executor }: { agent: string; fr
 
 function Inside({ agent, framework, found }: { agent: string; framework: string; found: Executor }): JSX.Element {
   const { history } = useUsage(agent);
-  const points = history?.points.get(keyOf({ framework_id: framework, executor_id: found.id })) ?? [];
+  const key = keyOf({ framework_id: framework, executor_id: found.id });
+  const points = history?.points.get(key) ?? [];
+  const pressure = usePressure(agent)?.of(key);
   const params = { agent, framework, executor: found.id };
   const held = fill(found.resources);
   const columns = (kind: "queued" | "active" | "completed"): Column<AgentTask>[] => {
@@ -78,7 +80,7 @@ function Inside({ agent, framework, found }: { agent: string; framework: string;
             ]}
           />
         </Card>
-        <UsageCharts title="Usage" points={points} />
+        <UsageCharts title="Usage" points={points} pressure={pressure} />
       </div>
       {found.queued_tasks.length > 0 && <Table name="queued" title="Queued Tasks" rows={found.queued_tasks} id={(one) => one.id} columns={columns("queued")} sort="id" none="No queued tasks." />}
       <Table name="active" title="Tasks" rows={found.tasks} id={(one) => one.id} columns={columns("active")} sort="id" none="No tasks." />

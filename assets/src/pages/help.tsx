@@ -4,6 +4,7 @@ import { link } from "../model/route";
 import { json } from "../net/http";
 import { Card, FaultNote, Page } from "../ui/kit";
 import { usePolled } from "../ui/hooks";
+import { home } from "../ui/state";
 
 interface Answer {
   processes: { id: string; endpoints: { name: string; text: string }[] }[];
@@ -22,7 +23,7 @@ export function HelpIndex(): JSX.Element {
     <Page title="Help" crumbs={[{ kind: "Master", href: link("home") }, { kind: "Help" }]}>
       {polled.fault && <FaultNote title="Help could not be read">{polled.fault}</FaultNote>}
       <p class="dim">
-        Endpoints of this master. The same as a plain page: <a href="help">/help</a>. Keys: <kbd>/</kbd> searches, <kbd>g</kbd> then <kbd>h</kbd>, <kbd>f</kbd>, <kbd>a</kbd>,{" "}
+        Endpoints of this {home.value ? "agent" : "master"}. The same as a plain page: <a href="help">/help</a>. Keys: <kbd>/</kbd> searches, <kbd>g</kbd> then <kbd>h</kbd>, <kbd>f</kbd>, <kbd>a</kbd>,{" "}
         <kbd>r</kbd>, <kbd>o</kbd> or <kbd>m</kbd> goes to a page, <kbd>t</kbd> changes how times are shown.
       </p>
       <div class="cards help">

@@ -59,7 +59,7 @@ export function Home(): JSX.Element {
               ["Activated", totals.agents.active, "good"],
               ["Deactivated", totals.agents.inactive, "warn"],
               ["Unreachable", totals.agents.unreachable, "bad"],
-              ["Awaited", totals.agents.recovered, "warn"],
+              ...(totals.agents.recovered > 0 ? [["Awaited", totals.agents.recovered, "warn"] as [string, number, string]] : []),
             ]}
           />
         </Card>

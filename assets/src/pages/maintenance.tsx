@@ -1,15 +1,25 @@
 import type { JSX } from "preact";
 import { link } from "../model/route";
 import { json } from "../net/http";
-import { FaultNote, Page, Time } from "../ui/kit";
+import { Chip, FaultNote, Page, Time } from "../ui/kit";
 import { usePolled } from "../ui/hooks";
 import { Table } from "../ui/table";
 
+interface MachineId {
+  hostname?: string;
+  ip?: string;
+}
+
 interface Schedule {
   windows?: {
-    machine_ids?: { hostname?: string; ip?: string }[];
+    machine_ids?: MachineId[];
     unavailability?: { start?: { nanoseconds?: number }; duration?: { nanoseconds?: number } };
   }[];
+}
+
+interface Status {
+  draining_machines?: { id: MachineId }[];
+  down_machines?: MachineId[];
 }
 
 interface Window {
@@ -18,28 +28,40 @@ interface Window {
   hosts: string[];
 }
 
+interface Machine {
+  host: string;
+  state: "Draining" | "Down";
+}
+
+function nameOf(machine: MachineId): string {
+  return machine.hostname || machine.ip || "?";
+}
+
 function windows(schedule: Schedule): Window[] {
   return (schedule.windows ?? []).map((one) => {
     const begin = (one.unavailability?.start?.nanoseconds ?? 0) / 1e9;
     const lasts = one.unavailability?.duration?.nanoseconds;
-    return {
-      begin,
-      end: lasts === undefined ? undefined : begin + lasts / 1e9,
-      hosts: (one.machine_ids ?? []).map((machine) => machine.hostname || machine.ip || "?"),
-    };
+    return { begin, end: lasts === undefined ? undefined : begin + lasts / 1e9, hosts: (one.machine_ids ?? []).map(nameOf) };
   });
 }
 
+function machines(status: Status): Machine[] {
+  const draining = (status.draining_machines ?? []).map(({ id }): Machine => ({ host: nameOf(id), state: "Draining" }));
+  return [...draining, ...(status.down_machines ?? []).map((id): Machine => ({ host: nameOf(id), state: "Down" }))];
+}
+
 export function MaintenancePage(): JSX.Element {
-  const polled = usePolled("maintenance", async (signal) => windows(await json<Schedule>("master/maintenance/schedule", signal)), 10_000);
+  const schedule = usePolled("maintenance", async (signal) => windows(await json<Schedule>("master/maintenance/schedule", signal)), 10_000);
+  const status = usePolled("maintenance status", async (signal) => machines(await json<Status>("master/maintenance/status", signal)), 10_000);
+  const fault = schedule.fault ?? status.fault;
   return (
     <Page title="Maintenance" crumbs={[{ kind: "Master", href: link("home") }, { kind: "Maintenance Schedule" }]}>
-      {polled.fault && <FaultNote title="The maintenance schedule could not be read">{polled.fault}</FaultNote>}
-      {polled.value && (
+      {fault && <FaultNote title="What is to be maintained could not be read">{fault}</FaultNote>}
+      {schedule.value && (
         <Table
           name="windows"
           title="Maintenance Schedule"
-          rows={polled.value}
+          rows={schedule.value}
           id={(one) => `${one.begin} ${one.hosts.join(" ")}`}
           sort="begin"
           none="No maintenance is scheduled."
@@ -59,6 +81,20 @@ export function MaintenancePage(): JSX.Element {
                 </ul>
               ),
             },
+          ]}
+        />
+      )}
+      {status.value && (
+        <Table
+          name="machines"
+          title="Machines in Maintenance"
+          rows={status.value}
+          id={(one) => one.host}
+          sort="host"
+          none="All machines are up."
+          columns={[
+            { key: "host", label: "Host", wide: true, value: (one) => one.host },
+            { key: "state", label: "State", value: (one) => one.state, cell: (one) => <Chip tone={one.state === "Down" ? "bad" : "warn"}>{one.state}</Chip> },
           ]}
         />
       )}

@@ -7,7 +7,7 @@ import { Act } from "../ui/act";
 import { Card, Facts, FaultNote, Health, Id, Page, StateChip, Time } from "../ui/kit";
 import { useCluster, usePolled } from "../ui/hooks";
 import { AgentLink, FrameworkLink, sandboxLink } from "../ui/tasks";
-import { UsageCharts, useUsage } from "../ui/usage";
+import { UsageCharts, usePressure, useUsage } from "../ui/usage";
 
 interface Pair {
   key: string;
@@ -58,7 +58,9 @@ export function TaskPage({ framework, task: id }: { framework: string; task: str
   const lists = polled.value?.get_tasks;
   const full = lists?.tasks?.[0] ?? lists?.unreachable_tasks?.[0] ?? lists?.completed_tasks?.at(-1);
   const runs = !!found && !TERMINAL.has(found.state);
-  const { history } = useUsage(runs && cluster.agents.has(found.agent) ? found.agent : undefined);
+  const measured = runs && cluster.agents.has(found.agent) ? found.agent : undefined;
+  const { history } = useUsage(measured);
+  const pressures = usePressure(measured);
   const name = cluster.framework(framework)?.name || framework;
   const crumbs = [
     { kind: "Master", href: link("home") },
@@ -76,7 +78,8 @@ export function TaskPage({ framework, task: id }: { framework: string; task: str
     );
   }
   const executor = found.executor || found.id;
-  const points = history?.points.get(keyOf({ framework_id: framework, executor_id: executor })) ?? [];
+  const whose = keyOf({ framework_id: framework, executor_id: executor });
+  const points = history?.points.get(whose) ?? [];
   const statuses = full?.statuses ?? [];
   const last = statuses.at(-1);
   const container = statuses.findLast((status) => status.container_status)?.container_status;
@@ -157,7 +160,7 @@ export function TaskPage({ framework, task: id }: { framework: string; task: str
             </>
           )}
         </Card>
-        {runs && <UsageCharts title="Usage of its executor" points={points} />}
+        {runs && <UsageCharts title="Usage of its executor" points={points} pressure={pressures?.of(whose)} />}
       </div>
       <section class="table" aria-label="History">
         <header>

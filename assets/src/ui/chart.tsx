@@ -21,6 +21,10 @@ export interface ChartProps {
   text: (value: number) => string;
   /** Steps of the axis are powers of two. */
   binary?: boolean;
+  /** The axis goes so far up at least. */
+  least?: number;
+  /** What is measured, in a sentence. */
+  hint?: string;
 }
 
 const BINARY = Array.from({ length: 50 }, (_, power) => 2 ** power);
@@ -29,7 +33,7 @@ function clock(seconds: number): string {
   return new Date(seconds * 1000).toLocaleTimeString("en-GB");
 }
 
-export function Chart({ title, times, series, text, binary }: ChartProps): JSX.Element {
+export function Chart({ title, times, series, text, binary, least = 1e-3, hint }: ChartProps): JSX.Element {
   const box = useRef<HTMLDivElement>(null);
   const plot = useRef<uPlot | undefined>(undefined);
   const data = [times, ...series.map((one) => one.values)] as uPlot.AlignedData;
@@ -66,7 +70,7 @@ export function Chart({ title, times, series, text, binary }: ChartProps): JSX.E
           scales: {
             // A minute at least, so that the first moments are not a whole width.
             x: { range: (_, from, to) => [Math.min(from, to - 60), to] },
-            y: { range: (_, __, most) => [0, Math.max(most || 0, 1e-3) * 1.1] },
+            y: { range: (_, __, most) => [0, Math.max(most || 0, least) * 1.1] },
           },
           axes: [
             { ...axis, space: 80, size: 30, values: (_, ticks) => ticks.map(clock) },
@@ -103,12 +107,24 @@ export function Chart({ title, times, series, text, binary }: ChartProps): JSX.E
     plot.current?.setData(latest.current);
   }, [times.length, times.at(-1)]);
 
-  const last = series[0]?.values.findLast((value) => value !== null);
+  const lines = series.filter((one) => !one.dashed);
+  const last = (one: Series) => one.values.findLast((value) => value !== null);
+  const shown = (value: number | null | undefined) => (value === undefined || value === null ? "–" : text(value));
   return (
     <figure class="chart">
       <figcaption>
-        <strong>{title}</strong>
-        <span>{last === undefined || last === null ? "–" : text(last)}</span>
+        <strong title={hint}>{title}</strong>
+        {lines.length === 1 ? (
+          <span>{lines[0] && shown(last(lines[0]))}</span>
+        ) : (
+          <span class="keys">
+            {lines.map((one) => (
+              <span key={one.label}>
+                <i class={one.colour} /> {one.label} {shown(last(one))}
+              </span>
+            ))}
+          </span>
+        )}
       </figcaption>
       <div ref={box} role="img" aria-label={`${title} over time`} />
     </figure>

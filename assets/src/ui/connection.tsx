@@ -2,8 +2,8 @@
 
 import type { JSX } from "preact";
 import { useEffect, useState } from "preact/hooks";
-import type { Known } from "../net/link";
-import { cluster, connection, status } from "./state";
+import type { Known } from "../net/leader";
+import { cluster, connection, elsewhere, otherMasters, status } from "./state";
 
 /** Counts down to a moment, seconds. */
 function useCountdown(until: number, reached: () => void): number {
@@ -52,6 +52,17 @@ function Lost({ again, why }: { again: number; why: string }): JSX.Element {
             Try now
           </button>
         </p>
+        {otherMasters.value.length > 0 && (
+          <p>
+            Looking for a new leader among the other masters:{" "}
+            {otherMasters.value.map((authority, at) => (
+              <span key={authority}>
+                {at > 0 && ", "}
+                <a href={elsewhere(authority)}>{authority}</a>
+              </span>
+            ))}
+          </p>
+        )}
       </section>
     </div>
   );
@@ -78,7 +89,7 @@ export function Standing({ known }: { known: Known }): JSX.Element {
 }
 
 function Leaving({ known, authority, until }: { known: Known; authority: string; until: number }): JSX.Element {
-  const address = `${location.protocol}//${authority}/${location.hash}`;
+  const address = elsewhere(authority);
   const seconds = useCountdown(until, () => location.assign(address));
   return (
     <section class="notice bad" role="alertdialog" aria-labelledby="standby">

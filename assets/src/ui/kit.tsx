@@ -4,7 +4,7 @@ import type { ComponentChildren, JSX } from "preact";
 import { useState } from "preact/hooks";
 import { KINDS, LABELS, amount, iso, relative, short } from "../model/text";
 import type { Amounts } from "../model/wire";
-import { now, said, times, toggleTimes } from "./state";
+import { elsewhere, home, now, said, times, toggleTimes } from "./state";
 
 export function Icon({ name }: { name: keyof typeof PATHS }): JSX.Element {
   return (
@@ -269,11 +269,18 @@ export function Crumbs({ crumbs }: { crumbs: Crumb[] }): JSX.Element {
   );
 }
 
+/** At an agent, what begins with the master begins with the one that it follows. */
+function fromHere(crumbs: Crumb[]): Crumb[] {
+  if (!home.value) return crumbs;
+  const leader = home.value.leader;
+  return crumbs.map((crumb) => (crumb.kind === "Master" ? { kind: "Master", text: leader?.authority, href: leader ? elsewhere(leader.authority, "#/") : undefined } : crumb));
+}
+
 export function Page({ title, crumbs, children, actions }: { title: string; crumbs: Crumb[]; children: ComponentChildren; actions?: ComponentChildren }): JSX.Element {
   return (
     <>
       <div class="top">
-        <Crumbs crumbs={crumbs} />
+        <Crumbs crumbs={fromHere(crumbs)} />
         {actions && <div class="actions">{actions}</div>}
       </div>
       <h1 class="title" tabIndex={-1}>

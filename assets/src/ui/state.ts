@@ -2,8 +2,10 @@
 
 import { computed, effect, signal } from "@preact/signals";
 import { Cluster } from "../model/cluster";
-import { type Place, link, parse } from "../model/route";
+import { type Place, link, parse, setMasters } from "../model/route";
+import type { Known } from "../net/leader";
 import { Link, type Status } from "../net/link";
+import { Scouting } from "../net/scouting";
 
 /** None until it was read for the first time; then the last that was read. */
 export const cluster = signal<Cluster | undefined>(undefined);
@@ -13,6 +15,10 @@ export const status = signal<Status>({ kind: "connecting" });
 /** Seconds since 1970, now and then. */
 export const now = signal(Date.now() / 1000);
 export const place = signal<Place>(parse(location.hash));
+/** Other masters, as `host:port`: where one may go when this one is gone. */
+export const otherMasters = signal<string[]>([]);
+/** The agent that served the page, if it was one. */
+export const home = signal<Known | undefined>(undefined);
 export const isStale = computed(() => status.value.kind === "lost" || status.value.kind === "standby");
 
 /** Choices that stay with the browser. */
@@ -90,8 +96,27 @@ export const connection = new Link({
   },
   status(value) {
     status.value = value;
+    if (value.kind === "lost") scouting.start();
+    else scouting.stop();
+  },
+  masters(authorities) {
+    const own = cluster.peek()?.master;
+    const others = authorities.filter((one) => one !== location.host && one !== `${own?.hostname}:${own?.port}`);
+    otherMasters.value = others;
+    scouting.know(others);
+  },
+  agent(known) {
+    home.value = known;
+    setMasters(known.leader ? elsewhere(known.leader.authority, "") : "");
   },
 });
+
+/** The same page at another master. */
+export function elsewhere(authority: string, hash = location.hash): string {
+  return `${location.protocol}//${authority}/${hash}`;
+}
+
+const scouting = new Scouting((authority) => location.assign(elsewhere(authority)));
 
 export function start(): void {
   addEventListener("hashchange", () => {

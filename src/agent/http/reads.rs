@@ -6,6 +6,7 @@ use http::{HeaderMap, StatusCode, Uri};
 
 use super::{Site, ended};
 use crate::agent::core::state::{Node, Phase};
+use crate::agent::pressure;
 use crate::agent::run::Snapshot;
 use crate::agent::view::{self, Usage};
 use crate::flags::json::flags as flags_json;
@@ -69,6 +70,19 @@ pub async fn containers(State(site): State<Site>, uri: Uri) -> Answer {
 
 pub async fn statistics(State(site): State<Site>, uri: Uri) -> Answer {
     site.measured(&uri, view::statistics).await
+}
+
+/// `/monitor/pressure`: how much of the time somebody waits, as far as the kernel tells.
+pub async fn pressure(State(site): State<Site>, uri: Uri) -> Answer {
+    let node = site.node().await?;
+    let found = site.inner.containerizer.pressure(view::running(&node)).await;
+    let machine = site.aside(|| Ok(pressure::of_machine())).await?;
+    json::answer(&view::pressure(&node, machine, found), Query::of(&uri).get("jsonp"))
+}
+
+/// `/leader`: whose agent this is, and who leads as far as it knows. Web pages find out by it where they are.
+pub async fn leader(State(site): State<Site>, uri: Uri) -> Answer {
+    json::answer(&view::leader(&site.node().await?), Query::of(&uri).get("jsonp"))
 }
 
 impl Site {

@@ -5,6 +5,7 @@ use axum::routing::any;
 use super::{Site, executor, operator, reads};
 use crate::http::error::HttpError;
 use crate::http::route::{Endpoint, Routes};
+use crate::webui;
 
 const READ: Endpoint = Endpoint { json: true, authentication: true, ..Endpoint::DEFAULT };
 
@@ -38,6 +39,25 @@ const STATISTICS: Endpoint = Endpoint {
     tldr: "Retrieve resource monitoring information.",
     description: &["Shows what every executor that runs uses, as it is now."],
     ..READ
+};
+
+const PRESSURE: Endpoint = Endpoint {
+    path: "/monitor/pressure",
+    methods: &["GET"],
+    tldr: "How much of the time somebody waits for a resource.",
+    description: &[
+        "Shows shares of the time, in percent, in which some or all wait for cpu, memory or io: of the machine, and",
+        "of every executor that runs in control groups of version 2. What the kernel does not tell is left out.",
+    ],
+    authentication: true,
+    ..Endpoint::DEFAULT
+};
+
+const LEADER: Endpoint = Endpoint {
+    path: "/leader",
+    methods: &["GET"],
+    tldr: "Which agent this is, and which master leads as far as it knows.",
+    ..Endpoint::DEFAULT
 };
 
 const OPERATOR: Endpoint = Endpoint {
@@ -100,6 +120,8 @@ pub fn bind(routes: &mut Routes, process: &str, site: &Site) {
     routes.add(process, &HEALTH, any(reads::health));
     routes.add(process, &CONTAINERS, any(reads::containers).with_state(site.clone()));
     routes.add(process, &STATISTICS, any(reads::statistics).with_state(site.clone()));
+    routes.add(process, &PRESSURE, any(reads::pressure).with_state(site.clone()));
+    routes.add(process, &LEADER, any(reads::leader).with_state(site.clone()));
     routes.add(process, &OPERATOR, any(operator::operator).with_state(site.clone()));
     routes.add(process, &STATS, any(reads::stats).with_state(site.clone()));
     for (endpoint, why) in [(&RESOURCE_PROVIDER, "resource providers are"), (&DEBUG, "what it shows is")] {
@@ -108,4 +130,6 @@ pub fn bind(routes: &mut Routes, process: &str, site: &Site) {
         routes.add(process, endpoint, any(async move || refusal));
     }
     routes.add(process, &EXECUTOR, any(executor::executor).with_state(site.clone()));
+    // The folder of `--webui_dir` is the master's to serve: agents have no such flag. Their pages ask nobody else.
+    webui::bind(routes, process, None, Vec::new);
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::{allocated, model};
 use crate::agent::core::state::{Executor, ExecutorPhase, Node};
+use crate::agent::pressure::Pressure;
 use crate::proto::json::{Array, Object, text};
 use crate::proto::{ContainerId, ContainerStatus, ResourceStatistics, Spelling};
 use crate::resources::scalar;
@@ -55,6 +56,22 @@ pub fn containers(node: &Node, usage: &Usage) -> Vec<u8> {
             });
         }
     })
+}
+
+/// The machine's pressure, and that of executors whose containers tell it.
+pub fn pressure(node: &Node, machine: Pressure, found: Vec<(ContainerId, Pressure)>) -> serde_json::Value {
+    let found: BTreeMap<ContainerId, Pressure> = found.into_iter().collect();
+    let executors: Vec<_> = live(node)
+        .filter_map(|executor| {
+            Some(serde_json::json!({
+                "container_id": executor.container.value,
+                "executor_id": executor.id.value,
+                "framework_id": executor.framework.value,
+                "pressure": found.get(&executor.container)?,
+            }))
+        })
+        .collect();
+    serde_json::json!({"machine": machine, "executors": executors})
 }
 
 pub(super) fn status(executor: &Executor) -> ContainerStatus {

@@ -13,8 +13,8 @@ mod state;
 mod tests;
 pub mod v1;
 
-pub use containers::{Usage, containers, running, statistics};
-pub use state::state;
+pub use containers::{Usage, containers, pressure, running, statistics};
+pub use state::{leader, state};
 
 use super::core::state::Executor;
 use crate::proto::Resource;

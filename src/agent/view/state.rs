@@ -32,6 +32,28 @@ pub fn state(node: &Node, flags: &Flags) -> Vec<u8> {
     out
 }
 
+/// `/leader` of an agent, in the words of the master's.
+pub fn leader(node: &Node) -> serde_json::Value {
+    let leader = node.leader.as_ref().map(|leader| {
+        let address = leader.pid.address;
+        let hostname = match leader.hostname.as_str() {
+            "" => address.ip().to_string(),
+            name => name.to_owned(),
+        };
+        let authority = format!("{hostname}:{}", address.port());
+        serde_json::json!({"hostname": hostname, "port": address.port(), "authority": authority})
+    });
+    serde_json::json!({
+        "id": node.id().value,
+        "hostname": node.info.hostname,
+        "port": node.config.pid.address.port(),
+        "version": build::VERSION,
+        "agent": {"process": *node.config.pid.id},
+        "leads": false,
+        "leader": leader,
+    })
+}
+
 fn agent(object: &mut Object<'_>, node: &Node) {
     object.string("version", build::VERSION);
     if let Some(sha) = build::git_sha() {

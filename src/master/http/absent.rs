@@ -8,7 +8,6 @@ use crate::http::error::HttpError;
 use crate::http::route::{Endpoint, Routes};
 
 const POST: &[&str] = &["POST"];
-const READ_WRITE: &[&str] = &["GET", "POST"];
 
 /// Process, path, methods, what it did, and why it does not.
 type Row = (&'static str, &'static str, &'static [&'static str], &'static str, &'static str);
@@ -19,27 +18,6 @@ const ROWS: &[Row] = &[
     ("master", "/destroy-volumes", POST, "Destroy persistent volumes.", VOLUMES),
     ("master", "/machine/down", POST, "Brings a set of machines down.", MAINTENANCE),
     ("master", "/machine/up", POST, "Brings a set of machines back up.", MAINTENANCE),
-    (
-        "master",
-        "/maintenance/schedule",
-        READ_WRITE,
-        "Returns or updates the cluster's maintenance schedule.",
-        MAINTENANCE,
-    ),
-    (
-        "master",
-        "/maintenance/status",
-        &["GET"],
-        "Retrieves the maintenance status of the cluster.",
-        MAINTENANCE,
-    ),
-    (
-        "master",
-        "/quota",
-        &["GET", "POST", "DELETE"],
-        "Gets or updates quota for roles.",
-        "quota is still to come",
-    ),
     ("master", "/reserve", POST, "Reserve resources dynamically on a specific agent.", RESERVATIONS),
     ("master", "/unreserve", POST, "Unreserve resources dynamically on a specific agent.", RESERVATIONS),
     (

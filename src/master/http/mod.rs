@@ -14,6 +14,7 @@ mod reads;
 mod registry;
 mod routes;
 mod scheduler;
+mod settled;
 mod stats;
 mod through;
 

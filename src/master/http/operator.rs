@@ -15,7 +15,7 @@ use http::{HeaderMap, StatusCode};
 
 use super::reads::Read;
 use super::scheduler::not_json;
-use super::{Site, events, status};
+use super::{Site, ended, events, settled, status};
 use crate::files::handlers::blocking;
 use crate::flags::json::messages as flag_messages;
 use crate::http::content::{ContentType, answer_type, call_type};
@@ -31,10 +31,12 @@ use crate::proto::check::decode_as;
 use crate::proto::json::from_json;
 use crate::proto::master::call::Type;
 use crate::proto::master::response::{
-    GetFlags, GetHealth, GetLoggingLevel, GetMetrics, GetVersion, ListFiles, ReadFile,
+    GetFlags, GetHealth, GetLoggingLevel, GetMaintenanceSchedule, GetMaintenanceStatus, GetMetrics, GetQuota,
+    GetVersion, ListFiles, ReadFile,
 };
 use crate::proto::master::{Call, Response as Reply, call, response};
 use crate::proto::writer::encode;
+use crate::registry::Registry;
 
 pub async fn operator(
     State(site): State<Site>,
@@ -150,8 +152,32 @@ async fn about_the_process(site: &Site, call: Call) -> Result<Reply, HttpError> 
             let read = ReadFile { size, data: data.into() };
             Reply { read_file: Some(read), ..of(response::Type::ReadFile) }
         }
+        Type::GetMaintenanceSchedule | Type::GetMaintenanceStatus | Type::GetQuota => {
+            of_registry(&site.inner.core.registry().await.map_err(ended)?, call.r#type())
+        }
         other => return Err(absent(other)),
     })
+}
+
+/// What operators settled.
+fn of_registry(registry: &Registry, kind: Type) -> Reply {
+    let of = |kind: response::Type| Reply { r#type: Some(kind as i32), ..Reply::default() };
+    match kind {
+        Type::GetMaintenanceSchedule => Reply {
+            get_maintenance_schedule: Some(GetMaintenanceSchedule {
+                schedule: settled::schedule_of(registry),
+            }),
+            ..of(response::Type::GetMaintenanceSchedule)
+        },
+        Type::GetMaintenanceStatus => Reply {
+            get_maintenance_status: Some(GetMaintenanceStatus { status: settled::status_of(registry) }),
+            ..of(response::Type::GetMaintenanceStatus)
+        },
+        _ => Reply {
+            get_quota: Some(GetQuota { status: settled::quota_of(registry) }),
+            ..of(response::Type::GetQuota)
+        },
+    }
 }
 
 /// Why a call is refused: what it is about is not there.
@@ -162,13 +188,9 @@ fn absent(kind: Type) -> HttpError {
         Type::CreateVolumes | Type::DestroyVolumes | Type::GrowVolume | Type::ShrinkVolume => {
             "persistent volumes are"
         }
-        Type::GetMaintenanceStatus
-        | Type::GetMaintenanceSchedule
-        | Type::UpdateMaintenanceSchedule
-        | Type::StartMaintenance
-        | Type::StopMaintenance => "maintenance is",
+        Type::UpdateMaintenanceSchedule | Type::StartMaintenance | Type::StopMaintenance => "maintenance is",
         Type::DrainAgent | Type::DeactivateAgent | Type::ReactivateAgent => "draining and deactivation are",
-        Type::GetQuota | Type::UpdateQuota | Type::SetQuota | Type::RemoveQuota => "quota is",
+        Type::UpdateQuota | Type::SetQuota | Type::RemoveQuota => "quota is",
         _ => return HttpError::not_implemented("The call's type is not known"),
     };
     HttpError::not_implemented(format!("{} is not there yet: {subject} still to come", kind.as_str_name()))

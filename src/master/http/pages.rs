@@ -1,5 +1,6 @@
 //! What the web pages live from: the cluster as rows, what changes of it, offers, who leads.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Extension;
@@ -8,9 +9,10 @@ use axum::extract::State;
 use axum::response::Response;
 use bytes::Bytes;
 use futures::stream::unfold;
-use http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL, CONTENT_TYPE, ORIGIN, VARY};
 use http::{HeaderMap, HeaderValue, Uri};
 use serde_json::json;
+use tokio::sync::watch;
 use tokio::time::{Instant, Interval, interval_at};
 
 use super::reads::Read;
@@ -24,6 +26,7 @@ use crate::master::events::{place, reset};
 use crate::master::feed::Follower;
 use crate::master::view;
 use crate::process::connection::Connection;
+use crate::proto::MasterInfo;
 
 /// A comment this often shows that the stream lives.
 const HEARTBEAT: Duration = Duration::from_secs(15);
@@ -94,6 +97,7 @@ pub async fn changes(
         },
         number,
         follower,
+        standing: site.inner.seat.standing(),
         beat: interval_at(Instant::now() + HEARTBEAT, HEARTBEAT),
         connection: connection.map(|Extension(connection)| connection),
     };
@@ -115,6 +119,8 @@ struct Stream {
     /// The last change told; none once the page has to begin anew.
     number: Option<u64>,
     follower: Follower,
+    /// All masters, for the day when this one is gone.
+    standing: watch::Receiver<Arc<[MasterInfo]>>,
     beat: Interval,
     connection: Option<Connection>,
 }
@@ -122,7 +128,7 @@ struct Stream {
 impl Stream {
     async fn next(&mut self) -> Option<Bytes> {
         if let Some(first) = self.first.take() {
-            return Some(first);
+            return Some([first, self.masters()].concat().into());
         }
         let number = self.number?;
         let gone = async {
@@ -135,6 +141,7 @@ impl Stream {
             biased;
             () = gone => return None,
             more = self.follower.beyond(number) => if !more { return None },
+            Ok(()) = self.standing.changed() => return Some(self.masters()),
             _ = self.beat.tick() => return Some(place(&self.life, number)),
         }
         let Some(changes) = self.follower.feed().after(number) else {
@@ -150,19 +157,29 @@ impl Stream {
         }
         Some(out.into())
     }
+
+    /// The event that names all masters, which has no place among the changes.
+    fn masters(&mut self) -> Bytes {
+        let authorities: Vec<_> =
+            self.standing.borrow_and_update().iter().map(member::authority_of).collect();
+        format!("event: masters\ndata: {}\n\n", json!(authorities)).into()
+    }
 }
 
-/// `/leader`: of any master, who leads as far as it knows.
-pub async fn leader(State(site): State<Site>, uri: Uri) -> Result<Response, HttpError> {
+/// `/leader`: of any master, who leads as far as it knows, and who else would.
+///
+/// Pages of other masters may read it: the one that served them may be gone. Pages of other sites may not.
+pub async fn leader(State(site): State<Site>, uri: Uri, headers: HeaderMap) -> Result<Response, HttpError> {
     let (own, seat) = (&site.inner.info, &site.inner.seat);
-    let leader = seat.leader().map(|leader| {
+    let about = |info: &MasterInfo| {
         json!({
-            "id": leader.id,
-            "hostname": leader.hostname(),
-            "port": leader.port,
-            "authority": member::authority_of(&leader),
+            "id": info.id,
+            "hostname": info.hostname(),
+            "port": info.port,
+            "authority": member::authority_of(info),
         })
-    });
+    };
+    let standing = seat.standing().borrow().clone();
     let answer = json!({
         "id": own.id,
         "hostname": own.hostname(),
@@ -170,7 +187,17 @@ pub async fn leader(State(site): State<Site>, uri: Uri) -> Result<Response, Http
         "version": build::VERSION,
         "cluster": site.inner.flags.cluster,
         "leads": seat.is_ours(),
-        "leader": leader,
+        "leader": seat.leader().map(|leader| about(&leader)),
+        "masters": standing.iter().map(about).collect::<Vec<_>>(),
     });
-    json::answer(&answer, Query::of(&uri).get("jsonp"))
+    let mut response = json::answer(&answer, Query::of(&uri).get("jsonp"))?;
+    let is_master = |origin: &&HeaderValue| {
+        let authority = origin.to_str().ok().and_then(|origin| Some(origin.split_once("://")?.1));
+        authority.is_some_and(|authority| seat.remembers(authority))
+    };
+    if let Some(origin) = headers.get(ORIGIN).filter(is_master) {
+        response.headers_mut().insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
+    }
+    response.headers_mut().append(VARY, HeaderValue::from_static("Origin"));
+    Ok(response)
 }

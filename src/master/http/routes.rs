@@ -4,8 +4,9 @@ use axum::middleware::from_fn_with_state;
 use axum::routing::{MethodRouter, any, get};
 
 use super::{
-    Site, absent, events, leader_only, legacy, operator, pages, registry, scheduler, stats, through,
+    Site, absent, events, leader_only, legacy, operator, pages, registry, scheduler, settled, stats, through,
 };
+use crate::coordination::member;
 use crate::http::route::{Endpoint, Routes};
 use crate::webui;
 
@@ -142,7 +143,7 @@ const OPERATOR: Endpoint = Endpoint {
         "LIST_FILES, READ_FILE, GET_STATE, GET_AGENTS, GET_FRAMEWORKS, GET_EXECUTORS, GET_OPERATIONS,",
         "GET_TASKS, GET_ROLES, GET_WEIGHTS, GET_MASTER, SUBSCRIBE, TEARDOWN and MARK_AGENT_GONE.",
         "SUBSCRIBE answers with a stream of events in RecordIO.",
-        "Calls whose subject is still to come (quota, reservations, maintenance...) answer 501 and say so.",
+        "Calls whose subject is still to come (changing quota, reservations, maintenance...) answer 501 and say so.",
     ],
     authentication: true,
     ..Endpoint::DEFAULT
@@ -199,7 +200,8 @@ const CHANGES: Endpoint = Endpoint {
         "",
         "`Last-Event-ID` (or the query parameter `after`) says which is the last that is known: the `at` of an",
         "overview, or the `id` of a change. If what follows it is not remembered, the only event is `reset`: the",
-        "overview has to be read anew.",
+        "overview has to be read anew. An event `masters` has no id: it names all who stand for election, first of all",
+        "and whenever they change.",
         "",
         "Query parameters:",
         "",
@@ -237,8 +239,11 @@ const TASK: Endpoint = Endpoint {
 const LEADER: Endpoint = Endpoint {
     path: "/leader",
     methods: &["GET"],
-    tldr: "Who leads, as far as this master knows.",
-    description: &["Answered by every master, where `/redirect` sends on to the leader."],
+    tldr: "Who leads, as far as this master knows, and all who stand for election.",
+    description: &[
+        "Answered by every master, where `/redirect` sends on to the leader. Of other sites, only pages of masters",
+        "that stand may read it, or that stood: theirs may be gone.",
+    ],
     ..Endpoint::DEFAULT
 };
 
@@ -248,9 +253,9 @@ const AGENT: Endpoint = Endpoint {
     any_query: true,
     tldr: "Reads from an agent, through the master.",
     description: &[
-        "`/master/agent/ID/state` answers as `/state` of the agent does; so do `monitor/statistics`, `containers`,",
-        "`flags`, `metrics/snapshot`, `files/browse`, `files/read` and `files/download`. For web pages: a browser",
-        "has to reach the master only.",
+        "`/master/agent/ID/state` answers as `/state` of the agent does; so do `monitor/statistics`,",
+        "`monitor/pressure`, `containers`, `flags`, `metrics/snapshot`, `files/browse`, `files/read` and",
+        "`files/download`. For web pages: a browser has to reach the master only.",
     ],
     authentication: true,
     ..Endpoint::DEFAULT
@@ -292,6 +297,9 @@ pub fn bind(routes: &mut Routes, site: &Site) {
     of_the_leader(&OFFERS, any(pages::offers));
     of_the_leader(&TASK, any(pages::task));
     of_the_leader(&AGENT, any(through::agent));
+    of_the_leader(&settled::SCHEDULE, any(settled::schedule));
+    of_the_leader(&settled::STATUS, any(settled::status));
+    of_the_leader(&settled::QUOTA, any(settled::quota));
     of_the_leader(&OPERATOR, any(operator::operator));
     of_the_leader(&SCHEDULER, any(scheduler::scheduler));
     of_the_leader(&WEIGHTS, get(legacy::weights).put(legacy::change_weights));
@@ -303,5 +311,7 @@ pub fn bind(routes: &mut Routes, site: &Site) {
     let shown = any(registry::registry).with_state(site.clone()).layer(leader.clone());
     routes.add(registry::REGISTRAR, &registry::REGISTRY, shown);
     absent::bind(routes);
-    webui::bind(routes, MASTER, site.webui_dir());
+    let seat = site.inner.seat.clone();
+    let masters = move || seat.standing().borrow().iter().map(member::authority_of).collect();
+    webui::bind(routes, MASTER, site.webui_dir(), masters);
 }

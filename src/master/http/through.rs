@@ -32,7 +32,7 @@ use crate::http::error::HttpError;
 use crate::http::route::Rest;
 
 /// What can be read: below the agent's own process, and beside it.
-const OF_AGENT: [&str; 4] = ["state", "monitor/statistics", "containers", "flags"];
+const OF_AGENT: [&str; 5] = ["state", "monitor/statistics", "monitor/pressure", "containers", "flags"];
 const OF_PORT: [&str; 4] = ["metrics/snapshot", "files/browse", "files/read", "files/download"];
 const DOWNLOAD: &str = "files/download";
 
@@ -54,7 +54,7 @@ pub async fn agent(
     let id = percent_decode_str(id).decode_utf8().map_err(|_| HttpError::not_found())?;
     let process = OF_AGENT.contains(&path);
     if !process && !OF_PORT.contains(&path) {
-        let known = [OF_AGENT, OF_PORT].concat().join(", ");
+        let known = [&OF_AGENT[..], &OF_PORT[..]].concat().join(", ");
         return Err(HttpError::bad_request(format!("Expecting one of {known} behind the agent's id")));
     }
     let cluster = site.inner.core.snapshot().await.map_err(ended)?.cluster;

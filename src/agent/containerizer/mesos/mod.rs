@@ -21,10 +21,11 @@ use tokio::sync::{mpsc, watch};
 use tracing::warn;
 
 use super::isolators::Isolators;
-use super::isolators::cgroups::Group;
+use super::isolators::cgroups::{Group, Version};
 use super::isolators::limits::Allowed;
 use super::{Launch, Report};
 use crate::agent::fetcher::store::Store;
+use crate::agent::pressure::{self, Pressure};
 use crate::metrics::Counter;
 use crate::posix::rotate::Rotation;
 use crate::posix::tree;
@@ -204,6 +205,28 @@ impl Containerizer {
         }
         let Some(measured) = &*measured else { return Vec::new() };
         wanted.into_iter().filter_map(|id| Some((id.clone(), measured.usage.get(&id)?.clone()))).collect()
+    }
+}
+
+impl Containerizer {
+    /// How much of their time these containers wait for resources; those are left out whose control groups do not
+    /// tell, which version 2 does.
+    pub async fn pressure(&self, containers: Vec<ContainerId>) -> Vec<(ContainerId, Pressure)> {
+        let groups: Vec<(ContainerId, Arc<Group>)> = {
+            let running = self.shared.running();
+            let group = |id: ContainerId| running.get(&id)?.group.clone().map(|group| (id, group));
+            containers.into_iter().filter_map(group).collect()
+        };
+        let read = move || {
+            let of = |(id, group): (ContainerId, Arc<Group>)| {
+                let is_new = |controller: &&str| group.version(controller) == Some(Version::Two);
+                let controller = ["cpu", "memory", "pids"].into_iter().find(is_new)?;
+                let file = group.path(controller, "cgroup.procs")?;
+                Some((id, pressure::of_group(file.parent()?)))
+            };
+            groups.into_iter().filter_map(of).collect()
+        };
+        tokio::task::spawn_blocking(read).await.unwrap_or_default()
     }
 }
 
