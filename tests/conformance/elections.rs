@@ -131,3 +131,41 @@ fn our_agent_and_ctl_find_a_real_master() {
     pymesos::play_on(&cluster, "finish");
     drop(session);
 }
+
+/// avmesos 0.4.2 and mesoshttp 0.4.2 off the package index: v1 schedulers that look for the leader in ZooKeeper, take
+/// whichever master they find first, and go where that sends them.
+#[test]
+fn v1_schedulers_in_python_find_the_leader() {
+    let Some(ensemble) = Ensemble::zookeeper("avmesos", 1) else { return };
+    let pair = Pair::start(&ensemble, ZK_SESSION);
+    let folder = crate::support::cache_dir("python-v1");
+    let ready = folder.join("ready");
+    if !ready.exists() {
+        let mut command = Command::new(pymesos::python());
+        command.args(["-m", "pip", "install", "-q", "--upgrade", "--target"]).arg(&folder);
+        let done = finished({
+            command.args(["avmesos==0.4.2", "mesoshttp==0.4.2"]);
+            command
+        });
+        assert_eq!(done.status, Some(0), "{done:?}");
+        std::fs::write(ready, "").expect("a file");
+    }
+    let script = r#"
+import importlib, os, sys, threading
+client = importlib.import_module(sys.argv[1] + ".client")
+mesos = client.MesosClient(mesos_urls=["zk://" + sys.argv[2] + "/mesos"], frameworkName=sys.argv[1], frameworkUser="nobody")
+def offered(offers):
+    print(mesos.get_master_info()["port"])
+    sys.stdout.flush()
+    os._exit(0)
+mesos.on(client.MesosClient.OFFERS, offered)
+mesos.register()
+"#;
+    for library in ["avmesos", "mesoshttp"] {
+        let mut command = Command::new(pymesos::python());
+        command.env("PYTHONPATH", &folder).args(["-c", script, library, &ensemble.servers()]);
+        let done = finished(command);
+        assert_eq!(done.status, Some(0), "{library}: {done:?}");
+        assert_eq!(done.out.trim(), pair.cluster.port.to_string(), "{library}: {}", done.err);
+    }
+}
