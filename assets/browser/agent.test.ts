@@ -52,7 +52,7 @@ it("an agent shows what runs on it, and leads to its master", async () => {
   expect(watched.faults).toEqual([]);
 
   // The same place at the master, and from there the agent as the master knows it.
-  await page.getByRole("alert").getByRole("link").click();
+  await page.locator(".note").getByRole("link").click();
   await page.waitForURL(`http://127.0.0.1:${atMaster}/#/frameworks`);
   await page.getByRole("region", { name: "Active Frameworks" }).locator("tbody tr").first().waitFor();
   expect(watched.faults.filter((fault) => !fault.startsWith("foreign"))).toEqual([]);

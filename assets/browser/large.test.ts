@@ -39,6 +39,8 @@ it.skipIf(!LARGE)("a large cluster can be looked at", async () => {
   const began = performance.now();
   const watched = await open(url);
   const { page } = watched;
+  // Emulated agents serve nothing that could be read through the master.
+  await page.route("**/master/agent/**", (route) => route.fulfill({ status: 502, body: "it is emulated" }));
   const table = page.getByRole("region", { name: "Active Tasks" });
   await table.locator("tbody tr").nth(19).waitFor();
   figures.push(["first page", `${Math.round(performance.now() - began)} ms`]);
@@ -117,8 +119,7 @@ it.skipIf(!LARGE)("a large cluster can be looked at", async () => {
     await table.locator("tbody a").first().click();
     await page.getByText("History").waitFor();
   });
-  expect(watched.faults).toEqual([]);
-  // Its agent is emulated and shows no state: that is said.
+  // Its agent shows no state: that is said.
   await page.locator(".facts a[href^='#/agents/']").first().click();
   await page.getByText("The agent could not be asked").waitFor();
   const faults = watched.faults.filter((fault) => !fault.includes("/master/agent/"));

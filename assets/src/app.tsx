@@ -120,7 +120,8 @@ function OfMasters(): JSX.Element {
   const leader = home.value?.leader;
   return (
     <Page title="A page of the master" crumbs={[{ kind: "Master" }, { kind: "Agent", text: home.value?.hostname, href: link("home") }]}>
-      <FaultNote title="This is an agent: it shows what runs on it">
+      <p class="note">
+        This is an agent: it shows what runs on it.{" "}
         {leader ? (
           <>
             The rest is at the master: <a href={elsewhere(leader.authority)}>{leader.authority}</a>
@@ -128,7 +129,7 @@ function OfMasters(): JSX.Element {
         ) : (
           "The rest is at the master, but this agent knows of none that leads now."
         )}
-      </FaultNote>
+      </p>
     </Page>
   );
 }
