@@ -31,54 +31,53 @@ fn one_server_of_three_may_die() {
     });
 }
 
-#[test]
-fn without_a_quorum_the_leader_ends_and_with_one_another_leads() {
-    beside("quorum", 3, |mut ensemble| {
+/// Two servers of three stop taking part, and later take part again.
+fn most_servers_fail(
+    name: &str,
+    fail: impl Fn(&mut Ensemble, [usize; 2]),
+    back: impl Fn(&mut Ensemble, [usize; 2]),
+) {
+    beside(name, 3, |mut ensemble| {
         let mut masters = Masters::start(&ensemble, 2, &[]);
         let first = masters.leader();
         let _agent = masters.agent();
         masters.wait_for_agent(first);
         let leader = ensemble.leader();
-        let other = (leader + 1) % ensemble.count();
-        ensemble.kill(leader);
-        ensemble.kill(other);
+        let most = [leader, (leader + 1) % ensemble.count()];
+        fail(&mut ensemble, most);
         assert_eq!(ends(masters.process(first)), Some(1));
         let second = 1 - first;
         wait_for("a standby that knows no leader", || {
             (exchange(masters.port(second), &raw::get("/master/state")).status() == 503).then_some(())
         });
         assert_eq!(masters.elected(second), Some(false));
-        ensemble.restart(leader);
-        ensemble.restart(other);
-        ensemble.wait();
+        back(&mut ensemble, most);
         assert_eq!(masters.leader_but(&[first]), second);
         masters.wait_for_agent(second);
     });
 }
 
 #[test]
+fn without_a_quorum_the_leader_ends_and_with_one_another_leads() {
+    let restart = |ensemble: &mut Ensemble, most: [usize; 2]| {
+        most.into_iter().for_each(|server| ensemble.restart(server));
+        ensemble.wait();
+    };
+    most_servers_fail(
+        "quorum",
+        |ensemble, most| most.into_iter().for_each(|one| ensemble.kill(one)),
+        restart,
+    );
+}
+
+/// They keep their connections: nobody is told of anything.
+#[test]
 fn when_most_servers_are_stopped_the_leader_ends_and_nobody_leads_until_they_go_on() {
-    beside("stopped quorum", 3, |ensemble| {
-        let mut masters = Masters::start(&ensemble, 2, &[]);
-        let first = masters.leader();
-        let _agent = masters.agent();
-        masters.wait_for_agent(first);
-        let leader = ensemble.leader();
-        let other = (leader + 1) % ensemble.count();
-        // They keep their connections: nobody is told of anything.
-        ensemble.pause(leader);
-        ensemble.pause(other);
-        assert_eq!(ends(masters.process(first)), Some(1));
-        let second = 1 - first;
-        wait_for("a standby that knows no leader", || {
-            (exchange(masters.port(second), &raw::get("/master/state")).status() == 503).then_some(())
-        });
-        assert_eq!(masters.elected(second), Some(false));
-        ensemble.resume(leader);
-        ensemble.resume(other);
-        assert_eq!(masters.leader_but(&[first]), second);
-        masters.wait_for_agent(second);
-    });
+    let pause =
+        |ensemble: &mut Ensemble, most: [usize; 2]| most.into_iter().for_each(|one| ensemble.pause(one));
+    let resume =
+        |ensemble: &mut Ensemble, most: [usize; 2]| most.into_iter().for_each(|one| ensemble.resume(one));
+    most_servers_fail("stopped quorum", pause, resume);
 }
 
 #[test]
