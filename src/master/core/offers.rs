@@ -61,13 +61,7 @@ impl State {
         let may = taker.active && taker.connected && taker.roles.contains(&role) && on.active;
         if !may || !on.free().contains(&resources) {
             tracing::info!(%framework, %agent, "returning resources, they cannot be offered any more");
-            out.push(Effect::Alloc(alloc::Call::Recover {
-                framework,
-                agent,
-                role: Some(role),
-                resources,
-                refuse: None,
-            }));
+            give_back(&framework, &agent, Some(role), resources, None, out);
             return None;
         }
         let offer = Offer::new(id.clone(), framework.clone(), agent, role, resources, now);
@@ -100,7 +94,7 @@ impl State {
     pub(super) fn rescind(&mut self, id: &OfferId, out: &mut Effects) {
         if let Some(offer) = self.take_offer(id) {
             self.tell_rescinded(&offer, out);
-            give_back(&offer, None, out);
+            give_back_offer(&offer, None, out);
         }
     }
 
@@ -117,7 +111,7 @@ impl State {
     /// Takes an offer back without a word.
     pub(super) fn discard(&mut self, id: &OfferId, refuse: Option<Duration>, out: &mut Effects) {
         if let Some(offer) = self.take_offer(id) {
-            give_back(&offer, refuse, out);
+            give_back_offer(&offer, refuse, out);
         }
     }
 
@@ -131,8 +125,7 @@ impl State {
         out: &mut Effects,
     ) {
         if !resources.is_empty() {
-            let (framework, agent) = (framework.clone(), agent.clone());
-            out.push(Effect::Alloc(alloc::Call::Recover { framework, agent, role: None, resources, refuse }));
+            give_back(framework, agent, None, resources, refuse, out);
         }
     }
 
@@ -172,15 +165,22 @@ impl State {
     }
 }
 
-/// The allocator may grant what was in the offer again; to this framework only after `refuse`.
-fn give_back(offer: &Offer, refuse: Option<Duration>, out: &mut Effects) {
-    out.push(Effect::Alloc(alloc::Call::Recover {
-        framework: offer.framework.clone(),
-        agent: offer.agent.clone(),
-        role: Some(offer.role.clone()),
-        resources: offer.plain.clone(),
-        refuse,
-    }));
+fn give_back_offer(offer: &Offer, refuse: Option<Duration>, out: &mut Effects) {
+    give_back(&offer.framework, &offer.agent, Some(offer.role.clone()), offer.plain.clone(), refuse, out);
+}
+
+/// The allocator may grant these again; to this framework only after `refuse`. `role` is that of resources without
+/// allocation role.
+fn give_back(
+    framework: &FrameworkId,
+    agent: &AgentId,
+    role: Option<Role>,
+    resources: Resources,
+    refuse: Option<Duration>,
+    out: &mut Effects,
+) {
+    let (framework, agent) = (framework.clone(), agent.clone());
+    out.push(Effect::Alloc(alloc::Call::Recover { framework, agent, role, resources, refuse }));
 }
 
 /// How long the resources of an answered offer are not offered again; `None` is no filter.
