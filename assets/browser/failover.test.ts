@@ -1,7 +1,7 @@
 /** Another master takes over while a page is open. */
 
 import { afterAll, expect, it } from "vitest";
-import { Daemon, closeBrowser, freePort, open, scratch, shot, until } from "./harness";
+import { Daemon, album, closeBrowser, freePort, open, scratch, until } from "./harness";
 
 const ENSEMBLE = process.env.MESOS_ENSEMBLE;
 
@@ -23,7 +23,7 @@ it.skipIf(!ENSEMBLE)("the page follows the leader", async () => {
   // A standby sends one on to the leader, to the same page.
   const standby = await open(`http://127.0.0.1:${ports[1]}/#/agents`);
   await standby.page.getByText("This master is not the leader").waitFor();
-  await shot(standby.page, "standby");
+  await album(standby.page, "standby", { hasty: true });
   await standby.page.getByRole("link", { name: "Go now" }).click();
   await standby.page.waitForURL(`http://127.0.0.1:${ports[0]}/#/agents`);
   await standby.page.locator("tbody tr").first().waitFor();
@@ -38,7 +38,7 @@ it.skipIf(!ENSEMBLE)("the page follows the leader", async () => {
   await page.getByText(`Failed to connect to 127.0.0.1:${ports[0]}!`).waitFor();
   await page.getByRole("link", { name: `127.0.0.1:${ports[1]}` }).waitFor();
   expect(await page.locator("tbody tr").count()).toBe(1);
-  await shot(page, "not-connected-others");
+  await album(page, "not-connected-others", { hasty: true });
   // The page goes to the next leader by itself.
   second.process.kill("SIGCONT");
   await page.waitForURL(`http://127.0.0.1:${ports[1]}/#/agents`, { timeout: 60_000 });
@@ -63,6 +63,17 @@ it.skipIf(!ENSEMBLE)("the page follows the leader", async () => {
   expect((await asked("http://elsewhere.example")).headers.get("access-control-allow-origin")).toBeNull();
   await third.stop();
 }, 180_000);
+
+it("a standby that knows no leader says so", async () => {
+  const [port, nobody] = [await freePort(), await freePort()];
+  const master = Daemon.start(["master", "--ip=127.0.0.1", "--hostname=127.0.0.1", `--port=${port}`, `--zk=zk://127.0.0.1:${nobody}/mesos`, `--work_dir=${scratch()}`]);
+  await until("it serves", async () => (await fetch(`http://127.0.0.1:${port}/health`)).status > 0);
+  const { page, close } = await open(`http://127.0.0.1:${port}/`);
+  await page.getByText("No master is currently leading").waitFor();
+  await album(page, "no-leader");
+  await close();
+  await master.stop();
+});
 
 it("says aloud what it did not try", () => {
   if (!ENSEMBLE) console.warn("failover: SKIPPED, MESOS_ENSEMBLE names no ensemble that masters could elect a leader through");

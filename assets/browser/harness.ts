@@ -6,6 +6,7 @@ import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { type Browser, type BrowserContext, type BrowserContextOptions, type Page, chromium } from "playwright-core";
+import { expect } from "vitest";
 
 export const MESOS = resolve(process.env.MESOS_BINARY ?? "../target/debug/mesos");
 
@@ -208,4 +209,25 @@ export async function unreachable(page: Page): Promise<string[]> {
     return (await axe.run()).violations.map((one) => ({ id: one.id, impact: one.impact, where: one.nodes.slice(0, 3).map((node) => `${node.target.join(" ")}: ${node.failureSummary}`) }));
   });
   return found.filter((one) => one.impact === "serious" || one.impact === "critical").map((one) => `${one.id}: ${one.where.join(" | ")}`);
+}
+
+/** How each page is looked at: at two widths, in the light and in the dark. */
+export const LOOKS = [
+  { name: "wide", viewport: { width: 1400, height: 900 }, colorScheme: "light" },
+  { name: "wide-dark", viewport: { width: 1400, height: 900 }, colorScheme: "dark" },
+  { name: "narrow", viewport: { width: 420, height: 800 }, colorScheme: "light" },
+  { name: "narrow-dark", viewport: { width: 420, height: 800 }, colorScheme: "dark" },
+] as const;
+
+/** A picture of the page in each look. It is never wider than its window, and can be read by all unless there is no time to find out. */
+export async function album(page: Page, name: string, { full = true, hasty = false } = {}): Promise<void> {
+  for (const look of LOOKS) {
+    await page.setViewportSize(look.viewport);
+    await page.emulateMedia({ colorScheme: look.colorScheme });
+    await shot(page, `${look.name}-${name}`, full);
+    expect(await sideways(page), `${name}, ${look.name}, is wider than its window`).toBeLessThanOrEqual(0);
+    if (!hasty) expect(await unreachable(page), `${name}, ${look.name}`).toEqual([]);
+  }
+  await page.setViewportSize(LOOKS[0].viewport);
+  await page.emulateMedia({ colorScheme: LOOKS[0].colorScheme });
 }

@@ -1,7 +1,7 @@
 /** Every page, on a cluster without anything and on one with tasks: draws, says no error, can be read by all. */
 
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { Cluster, type Watched, closeBrowser, open, shot, sideways, unreachable, until } from "./harness";
+import { Cluster, LOOKS, type Watched, album, closeBrowser, open, shot, sideways, unreachable, until } from "./harness";
 
 /** Names that would be markup, or paths, if anybody took them for such. */
 const HOSTILE = `<img src=x onerror=alert(1)>'"&{{7*7}}`;
@@ -21,33 +21,25 @@ async function sound(watched: Watched, name: string): Promise<void> {
   expect(await unreachable(page), name).toEqual([]);
 }
 
-const SIMPLE: [string, string][] = [
-  ["#/", "No active tasks."],
-  ["#/frameworks", "No active frameworks."],
-  ["#/agents", "Registered"],
-  ["#/agents?view=map", "Colour by"],
-  ["#/roles", "Columns"],
-  ["#/offers", "No offers are out."],
-  ["#/maintenance", "No maintenance is scheduled."],
-  ["#/help", "/master/state"],
-  ["#/help/master/state", "USAGE"],
-  ["#/log", "Logging to a file is not enabled"],
+const SIMPLE: [string, string, string][] = [
+  ["home", "#/", "No active tasks."],
+  ["frameworks", "#/frameworks", "No active frameworks."],
+  ["agents", "#/agents", "Registered"],
+  ["map", "#/agents?view=map", "Colour by"],
+  ["roles", "#/roles", "Columns"],
+  ["offers", "#/offers", "No offers are out."],
+  ["maintenance", "#/maintenance", "No maintenance is scheduled."],
+  ["help", "#/help", "/master/state"],
+  ["help-page", "#/help/master/state", "USAGE"],
 ];
 
-const UNKNOWN: [string, string][] = [
-  ["#/agents/none", "No agent of this id is registered"],
-  ["#/slaves/none", "No agent of this id is registered"],
-  ["#/frameworks/none", "No framework has this id"],
-  ["#/frameworks/none/tasks/none", "No task has this id"],
-  ["#/agents/none/frameworks/f/executors/e/browse", "The agent is not registered"],
-  ["#/nonsense", "There is no page at this address"],
-];
-
-const LOOKS = [
-  { name: "wide", options: { viewport: { width: 1280, height: 900 } } },
-  { name: "narrow", options: { viewport: { width: 420, height: 800 } } },
-  { name: "dark", options: { viewport: { width: 1280, height: 900 }, colorScheme: "dark" as const } },
-  { name: "narrow-dark", options: { viewport: { width: 420, height: 800 }, colorScheme: "dark" as const } },
+const UNKNOWN: [string, string, string][] = [
+  ["agent", "#/agents/none", "No agent of this id is registered"],
+  ["slave", "#/slaves/none", "No agent of this id is registered"],
+  ["framework", "#/frameworks/none", "No framework has this id"],
+  ["task", "#/frameworks/none/tasks/none", "No task has this id"],
+  ["sandbox", "#/agents/none/frameworks/f/executors/e/browse", "The agent is not registered"],
+  ["page", "#/nonsense", "There is no page at this address"],
 ];
 
 describe("without agents or frameworks", () => {
@@ -57,20 +49,25 @@ describe("without agents or frameworks", () => {
   });
   afterAll(() => cluster.stop());
 
-  for (const look of LOOKS.slice(0, 2)) {
+  for (const look of LOOKS) {
     it(`pages are sound, ${look.name}`, async () => {
-      const watched = await open(cluster.url, look.options);
-      for (const [hash, text] of [...SIMPLE, ...UNKNOWN]) {
-        // Missing pages are asked for, and browsers log each answer that is no success.
-        if (hash === "#/log") continue;
+      const watched = await open(cluster.url, look);
+      const pages = [...SIMPLE.map(([name, ...rest]) => [`empty-${name}`, ...rest] as const), ...UNKNOWN.map(([name, ...rest]) => [`unknown-${name}`, ...rest] as const)];
+      for (const [name, hash, text] of pages) {
         await go(watched, hash, text);
-        await sound(watched, hash);
+        await shot(watched.page, `${look.name}-${name}`);
+        await sound(watched, name);
       }
-      await go(watched, "#/log", "Logging to a file is not enabled");
-      expect(await unreachable(watched.page)).toEqual([]);
       await watched.close();
     });
   }
+
+  it("without a log, the page says how to get one", async () => {
+    const watched = await open(`${cluster.url}#/log`);
+    await watched.page.getByText("Logging to a file is not enabled").waitFor();
+    await album(watched.page, "no-log");
+    await watched.close();
+  });
 });
 
 describe("with tasks", () => {
@@ -113,7 +110,7 @@ describe("with tasks", () => {
 
   for (const look of LOOKS) {
     it(`pages are sound, ${look.name}`, async () => {
-      const watched = await open(cluster.url, look.options);
+      const watched = await open(cluster.url, look);
       for (const [name, hash, text] of pages()) {
         await go(watched, hash, text);
         await shot(watched.page, `${look.name}-${name}`);
@@ -139,12 +136,24 @@ describe("with tasks", () => {
     await page.getByText("11 lines").waitFor();
     await page.getByLabel("Only these").check();
     await until("only those are shown", async () => (await page.locator(".l").count()) === 11);
-    await shot(page, "wide-file");
-    expect(await unreachable(page)).toEqual([]);
-    await page.setViewportSize({ width: 420, height: 800 });
-    await shot(page, "narrow-file");
-    expect(await sideways(page)).toBeLessThanOrEqual(0);
+    await album(page, "file");
     expect(watched.faults).toEqual([]);
+    await watched.close();
+  });
+
+  it("the menu of a narrow window leads to the pages", async () => {
+    const narrow = LOOKS[2];
+    const watched = await open(cluster.url, narrow);
+    const { page } = watched;
+    await page.getByText("Active Tasks").waitFor();
+    await page.getByRole("button", { name: "Menu" }).click();
+    for (const look of LOOKS.slice(2)) {
+      await page.emulateMedia({ colorScheme: look.colorScheme });
+      await shot(page, `${look.name}-menu`, false);
+      await sound(watched, "menu");
+    }
+    await page.getByRole("navigation").getByRole("link", { name: "Roles" }).click();
+    await page.getByText("Columns").waitFor();
     await watched.close();
   });
 
@@ -165,6 +174,7 @@ describe("with tasks", () => {
     await page.keyboard.press("/");
     await page.keyboard.type("onerror");
     await page.getByRole("option").first().waitFor();
+    await album(page, "search", { full: false });
     expect(watched.faults).toEqual([]);
     await watched.close();
   });
@@ -191,9 +201,11 @@ describe("with tasks", () => {
     await page.getByRole("button", { name: "Cancel" }).click();
     expect(await page.getByRole("dialog").count()).toBe(0);
     await page.getByRole("button", { name: "Kill" }).click();
-    expect(await unreachable(page)).toEqual([]);
+    await album(page, "kill", { full: false });
     await page.getByRole("button", { name: "Kill the task" }).click();
     await page.getByText("KILLED").first().waitFor();
+    await page.getByRole("button", { name: "Kill" }).waitFor({ state: "detached" });
+    await album(page, "killed");
     await until("the scheduler heard of it", async () => doomed.ended);
     expect(watched.faults).toEqual([]);
     await watched.close();
@@ -207,9 +219,11 @@ describe("with tasks", () => {
     await page.getByRole("button", { name: "Tear down" }).click();
     const confirm = page.getByRole("dialog").getByRole("button", { name: "Tear down" });
     expect(await confirm.isDisabled()).toBe(true);
+    await album(page, "teardown", { full: false });
     await page.getByRole("dialog").getByRole("textbox").fill((await page.getByRole("dialog").locator("b").textContent()) ?? "");
     await confirm.click();
     await page.getByText("Completed", { exact: true }).first().waitFor();
+    await album(page, "torn-down");
     expect(watched.faults).toEqual([]);
     await watched.close();
   });
@@ -237,6 +251,7 @@ describe("with tasks", () => {
     await table.getByText("Nothing has").waitFor();
     await page.reload();
     await table.getByText("Nothing has").waitFor();
+    await album(page, "found-nothing");
     expect(watched.faults).toEqual([]);
     await watched.close();
   });

@@ -3,7 +3,7 @@
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, expect, it } from "vitest";
-import { Daemon, closeBrowser, freePort, open, scratch, shot, until } from "./harness";
+import { Daemon, album, closeBrowser, freePort, open, scratch, shot, until } from "./harness";
 
 afterAll(closeBrowser);
 
@@ -35,6 +35,7 @@ it("the tutorial can be followed", async () => {
   await page.getByText(/Retrying in \d+ second/).waitFor();
   expect(await page.locator("tbody tr").count()).toBe(1);
   await picture("03-not-connected");
+  await album(page, "not-connected");
   master = start();
   await serves();
   await page.getByRole("button", { name: "Try now" }).click();
@@ -55,6 +56,7 @@ it("the tutorial can be followed", async () => {
   await page.getByRole("link", { name: "LOG" }).click();
   await page.getByText("master serves").first().waitFor();
   await picture("05-log");
+  await album(page, "log");
 
   // Help, and what it says of one endpoint.
   await page.getByRole("link", { name: "Help" }).click();
@@ -85,10 +87,12 @@ it("the tutorial can be followed", async () => {
   const completed = page.getByRole("region", { name: "Completed Tasks" });
   await completed.getByText("FAILED").or(completed.getByText("LOST")).first().waitFor();
   await picture("10-lost");
+  await album(page, "lost");
   await completed.getByRole("link", { name: "Sandbox of spark" }).first().click();
   await page.getByRole("link", { name: "stderr", exact: true }).click();
   await page.getByText("spark.tgz").first().waitFor();
   await picture("11-why");
+  await album(page, "why");
 
   // Only what a master that was killed, and a log that is absent, make a browser say.
   const own = watched.faults.filter((fault) => !fault.includes("Failed to load resource"));

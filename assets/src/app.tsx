@@ -49,7 +49,7 @@ export function App(): JSX.Element {
       </a>
       <Bar search={() => setSearching(true)} />
       <Connection />
-      <main id="main" class={isStale.value ? "stale" : ""}>
+      <main id="main" class={known && isStale.value ? "stale" : ""}>
         {known ? <Content place={place.value} /> : <First />}
       </main>
       {searching && known && <Search close={() => setSearching(false)} />}
@@ -178,7 +178,7 @@ function Bar({ search }: { search: () => void }): JSX.Element {
       </button>
       <span class="where" title={authority || undefined}>
         <i class={`dot ${status.value.kind}`} aria-hidden="true" />
-        {master?.cluster || authority}
+        <span>{master?.cluster || authority}</span>
         <span class="unseen">{status.value.kind}</span>
       </span>
     </header>

@@ -6,7 +6,7 @@ import { type Pail, PAGE, after, appended, before, blocks, first, parted, plain,
 import { steps } from "./paths";
 import { read as readRoles, shown, tree } from "./roles";
 import { isOfMasters, link, parse, setMasters } from "./route";
-import { bytes, duration, iso, megabytes, relative, safeUrl, share, short } from "./text";
+import { bytes, duration, iso, megabytes, relative, safeUrl, sentence, share, short } from "./text";
 import { History, PressureHistory } from "./usage";
 
 describe("routes", () => {
@@ -54,6 +54,10 @@ describe("tables", () => {
 });
 
 describe("texts", () => {
+  it("makes sentences of reasons", () => {
+    expect(["it cannot be reached", "Done.", "why?", ""].map(sentence)).toEqual(["It cannot be reached.", "Done.", "Why?", "."]);
+  });
+
   it("of times, past and to come", () => {
     const now = 1_000_000_000;
     expect(relative(now - 2, now)).toBe("just now");

@@ -114,3 +114,8 @@ export function safeUrl(url: string): string | undefined {
     return undefined;
   }
 }
+
+/** A reason, which begins small and ends without a full stop, as a sentence. */
+export function sentence(reason: string): string {
+  return `${(reason[0] ?? "").toUpperCase()}${reason.slice(1)}${/[.!?…]$/.test(reason) ? "" : "."}`;
+}

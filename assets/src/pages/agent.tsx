@@ -1,6 +1,6 @@
 import type { ComponentChildren, JSX } from "preact";
 import { link } from "../model/route";
-import { KINDS, LABELS, add, amount, bytes, count } from "../model/text";
+import { KINDS, LABELS, add, amount, bytes, count, sentence } from "../model/text";
 import { type History, type Point, keyOf } from "../model/usage";
 import { type Agent, type Amounts, NOTHING } from "../model/wire";
 import { type AgentFramework, type AgentState, agentState, fill, rolesOf } from "../net/agent";
@@ -33,7 +33,7 @@ export function WithAgent({ agent, crumbs, title, children }: { agent: string; c
     return (
       <Page title="Agent" crumbs={all}>
         <FaultNote title="No agent of this id is registered">
-          <code>{agent}</code> {home.value ? <a href={link("home")}>This agent has another id.</a> : why}
+          The master knows no agent <code>{agent}</code>. {home.value ? <a href={link("home")}>This agent has another id.</a> : why}
         </FaultNote>
       </Page>
     );
@@ -43,7 +43,7 @@ export function WithAgent({ agent, crumbs, title, children }: { agent: string; c
     <Page title={title || `Agent ${known.hostname}`} crumbs={all}>
       {polled.fault && (
         <FaultNote title="The agent could not be asked">
-          {polled.fault} {state ? "What is shown is the last it said." : ""}
+          {sentence(polled.fault)} {state ? "What is shown is the last it said." : ""}
         </FaultNote>
       )}
       {state ? children(known, state) : !polled.fault && <p class="none">Asking the agent…</p>}
@@ -62,8 +62,8 @@ export function AgentPage({ agent }: { agent: string }): JSX.Element {
 function Inside({ known, state }: { known: Agent; state: AgentState }): JSX.Element {
   const { history } = useUsage(known.id);
   const pressure = usePressure(known.id);
-  const metrics = usePolled(`metrics ${known.id}`, (signal) => json<Record<string, number>>(ofAgent(known.id, "metrics/snapshot"), signal), 5000).value ?? {};
-  const tasks = (name: string) => metrics[`slave/tasks_${name}`] ?? 0;
+  const metrics = usePolled(`metrics ${known.id}`, (signal) => json<Record<string, number>>(ofAgent(known.id, "metrics/snapshot"), signal), 5000).value;
+  const tasks = (name: string) => (metrics ? (metrics[`slave/tasks_${name}`] ?? 0) : undefined);
   const points: Point[] = history?.total ?? [];
   const now = points.at(-1);
   const leader = home.value?.leader;

@@ -167,8 +167,8 @@ function FileWindow({ source, isLog }: { source: Source; isLog: boolean }): JSX.
       <div class="note" role="alertdialog" aria-labelledby="no-log">
         <h2 id="no-log">Logging to a file is not enabled</h2>
         <p>
-          Set the <code>--log_dir</code> option of the {source.agent === undefined ? "master" : "agent"} if you wish to access the logs here, for example{" "}
-          <code>--log_dir=/var/log/mesos</code>.
+          Set the <code class="flag">--log_dir</code> option of the {source.agent === undefined ? "master" : "agent"} if you wish to access the logs here, for example{" "}
+          <code class="flag">--log_dir=/var/log/mesos</code>.
         </p>
         <p>
           <a class="button" href={source.agent === undefined ? link("home") : link("agent", { agent: source.agent })}>

@@ -21,7 +21,7 @@ export function FrameworkPage({ framework: id }: { framework: string }): JSX.Ele
     return (
       <Page title="Framework" crumbs={crumbs}>
         <FaultNote title="No framework has this id">
-          The master knows no framework <code>{id}</code>. Completed ones are forgotten after a while (<code>--max_completed_frameworks</code>).
+          The master knows no framework <code>{id}</code>. Completed ones are forgotten after a while (<code class="flag">--max_completed_frameworks</code>).
         </FaultNote>
       </Page>
     );
@@ -49,7 +49,7 @@ export function FrameworkPage({ framework: id }: { framework: string }): JSX.Ele
           <Act
             label="Tear down"
             title={`Tear down ${found.name || id}?`}
-            text={`The framework ends, and all of its ${active.length} active tasks are killed. This cannot be undone.`}
+            text={`The framework ends, and ${active.length === 1 ? "its active task is" : `its ${active.length} active tasks are`} killed. This cannot be undone.`}
             confirm="Tear down"
             word={found.name || id}
             act={() => post("master/teardown", { frameworkId: id })}

@@ -23,8 +23,20 @@ export function HelpIndex(): JSX.Element {
     <Page title="Help" crumbs={[{ kind: "Master", href: link("home") }, { kind: "Help" }]}>
       {polled.fault && <FaultNote title="Help could not be read">{polled.fault}</FaultNote>}
       <p class="dim">
-        Endpoints of this {home.value ? "agent" : "master"}. The same as a plain page: <a href="help">/help</a>. Keys: <kbd>/</kbd> searches, <kbd>g</kbd> then <kbd>h</kbd>, <kbd>f</kbd>, <kbd>a</kbd>,{" "}
-        <kbd>r</kbd>, <kbd>o</kbd> or <kbd>m</kbd> goes to a page, <kbd>t</kbd> changes how times are shown.
+        Endpoints of this {home.value ? "agent" : "master"}. The same as a plain page: <a href="help">/help</a>. Keys:{" "}
+        {!home.value && (
+          <>
+            <kbd>/</kbd> searches,{" "}
+          </>
+        )}
+        <kbd>g</kbd> then{" "}
+        {(home.value ? ["h"] : ["h", "f", "a", "r", "o", "m"]).map((key) => (
+          <span key={key}>
+            <kbd>{key}</kbd>
+            {key === "h" && home.value ? "" : ","}{" "}
+          </span>
+        ))}
+        or <kbd>e</kbd> goes to a page, <kbd>t</kbd> changes how times are shown.
       </p>
       <div class="cards help">
         {(polled.value?.processes ?? []).map((process) => (
@@ -36,7 +48,9 @@ export function HelpIndex(): JSX.Element {
                     /{process.id}
                     {endpoint.name === "/" ? "" : endpoint.name}
                   </a>
-                  <span class="dim">{read(endpoint.text).find((block) => block.kind === "text")?.text}</span>
+                  <span class="dim">
+                    <Words text={read(endpoint.text).find((block) => block.kind === "text")?.text ?? ""} />
+                  </span>
                 </li>
               ))}
             </ul>
@@ -55,7 +69,7 @@ export function HelpPage({ process, endpoint }: { process: string; endpoint: str
   return (
     <Page title={name} crumbs={[{ kind: "Master", href: link("home") }, { kind: "Help", href: link("help") }, { kind: "Endpoint", text: name }]}>
       {polled.fault && <FaultNote title="Help could not be read">{polled.fault}</FaultNote>}
-      {polled.value && !found && <FaultNote title="There is no help of that name">{name}</FaultNote>}
+      {polled.value && !found && <FaultNote title="There is no help of that name"><code>{name}</code></FaultNote>}
       {found && (
         <Card>
           <div class="prose">{read(found.text).map((block, at) => <Part key={at} block={block} />)}</div>
@@ -70,7 +84,12 @@ function Part({ block }: { block: Block }): JSX.Element {
   if (block.kind === "code") return <pre>{block.text}</pre>;
   return (
     <p>
-      {block.text.split("`").map((part, at) => (at % 2 ? <code key={at}>{part}</code> : part))}
+      <Words text={block.text} />
     </p>
   );
+}
+
+/** Text in which `this` is code. */
+function Words({ text }: { text: string }): JSX.Element {
+  return <>{text.split("`").map((part, at) => (at % 2 ? <code key={at}>{part}</code> : part))}</>;
 }

@@ -72,10 +72,12 @@ export function RolesPage(): JSX.Element {
           <h2>
             Roles <span class="count">{roles.length}</span>
           </h2>
-          <div class={`find ${find ? "on" : ""}`}>
-            <Icon name="search" />
-            <input type="search" placeholder="Find…" aria-label="Find in Roles" value={find} onInput={(event) => setQuery({ find: event.currentTarget.value || undefined })} />
-          </div>
+          {(roles.length > 1 || find) && (
+            <div class={`find ${find ? "on" : ""}`}>
+              <Icon name="search" />
+              <input type="search" placeholder="Find…" aria-label="Find in Roles" value={find} onInput={(event) => setQuery({ find: event.currentTarget.value || undefined })} />
+            </div>
+          )}
         </header>
         {polled.value && roles.length === 0 ? (
           <p class="none">No role is subscribed to, reserved for, or has a weight or a quota.</p>

@@ -72,7 +72,7 @@ export function TaskPage({ framework, task: id }: { framework: string; task: str
       <Page title="Task" crumbs={crumbs}>
         <FaultNote title="No task has this id">
           The framework {name} has no task <code>{id}</code>, or it is forgotten: of those that ended, the latest are remembered (
-          <code>--max_completed_tasks_per_framework</code>).
+          <code class="flag">--max_completed_tasks_per_framework</code>).
         </FaultNote>
       </Page>
     );

@@ -2,6 +2,7 @@
 
 import type { JSX } from "preact";
 import { useEffect, useState } from "preact/hooks";
+import { sentence } from "../model/text";
 import type { Known } from "../net/leader";
 import { cluster, connection, elsewhere, otherMasters, status } from "./state";
 
@@ -43,8 +44,7 @@ function Lost({ again, why }: { again: number; why: string }): JSX.Element {
       <section class="notice bad" role="alertdialog" aria-labelledby="lost">
         <h2 id="lost">Failed to connect to {location.host}!</h2>
         <p>
-          {why[0]?.toUpperCase()}
-          {why.slice(1)}. {cluster.value ? "What is shown is the last that was read." : ""}
+          {sentence(why)} {cluster.value ? "What is shown is the last that was read." : ""}
         </p>
         <p>
           {seconds > 0 ? `Retrying in ${seconds} ${seconds === 1 ? "second" : "seconds"}…` : "Retrying…"}{" "}

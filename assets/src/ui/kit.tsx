@@ -2,7 +2,7 @@
 
 import type { ComponentChildren, JSX } from "preact";
 import { useState } from "preact/hooks";
-import { KINDS, LABELS, amount, iso, relative, short } from "../model/text";
+import { KINDS, LABELS, amount, iso, relative, short, sentence } from "../model/text";
 import type { Amounts } from "../model/wire";
 import { elsewhere, home, now, said, times, toggleTimes } from "./state";
 
@@ -152,13 +152,14 @@ export function Facts({ facts }: { facts: [string, ComponentChildren | undefined
   );
 }
 
-export function Numbers({ numbers }: { numbers: [string, number, string?][] }): JSX.Element {
+/** Numbers by name, some in a tone; a dash for what is not known yet. */
+export function Numbers({ numbers }: { numbers: [string, number | undefined, string?][] }): JSX.Element {
   return (
     <dl class="numbers">
       {numbers.map(([name, value, tone]) => (
-        <div key={name} class={value > 0 ? (tone ?? "") : "zero"}>
+        <div key={name} class={value ? (tone ?? "") : "zero"}>
           <dt>{name}</dt>
-          <dd>{value.toLocaleString("en-US")}</dd>
+          <dd>{value === undefined ? "–" : value.toLocaleString("en-US")}</dd>
         </div>
       ))}
     </dl>
@@ -233,7 +234,7 @@ export function FaultNote({ title, children }: { title: string; children?: Compo
   return (
     <div class="fault" role="alert">
       <strong>{title}</strong>
-      {children && <p>{children}</p>}
+      {children && <p>{typeof children === "string" ? sentence(children) : children}</p>}
     </div>
   );
 }
