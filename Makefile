@@ -2,6 +2,7 @@
 
 SHELL := /bin/bash
 SEEDS ?= 1000
+ROUNDS ?= 200
 PREFIX ?= /usr/local
 CARGO ?= cargo
 
@@ -18,7 +19,7 @@ PAGES := assets/dist/index.html
 PAGES_OF := $(shell find assets/src assets/public -type f) $(wildcard assets/index.html assets/*.json assets/*.ts)
 MODULES := assets/node_modules/.package-lock.json
 
-.PHONY: help deps build demo test check fmt lint tidy pages webui sim conformance bench install units proto bless clean
+.PHONY: help deps build demo test check fmt lint tidy pages webui sim kills conformance bench install units proto bless clean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 20
@@ -61,6 +62,9 @@ tidy: ## the laws of the tree: layers, pure cores, short files
 
 sim: ## whole clusters in one thread from a seed: SEEDS=1000 FIRST=0, MINUTES=60, or SEED=n to play one again
 	SEEDS=$(SEEDS) FIRST=$(FIRST) MINUTES=$(MINUTES) SEED=$(SEED) $(CARGO) test --profile sim --test sim -- --nocapture
+
+kills: ## an agent killed with -9 at random moments, while tasks are launched: ROUNDS=200, five tasks each
+	MESOS_RECOVERY_ROUNDS=$(ROUNDS) $(CARGO) test --test integration -- --nocapture again_and_again
 
 conformance: deps ## real clients, unmodified, against our binary
 	$(CARGO) test --test conformance

@@ -55,6 +55,7 @@ const PURE: &[&str] = &[
     "master/core",
     "master/validate",
     "master/view",
+    "agent/checkpoint",
     "agent/core",
     "agent/updates",
     "agent/view",
@@ -62,7 +63,7 @@ const PURE: &[&str] = &[
 ];
 
 /// Folders below those that are shells all the same.
-const SHELLS_INSIDE: &[&str] = &["registry/store/"];
+const SHELLS_INSIDE: &[&str] = &["registry/store/", "agent/checkpoint/disk/"];
 
 /// What they may not name: waiting, disks, sockets, threads, clocks.
 const IMPURE: &[&str] = &[

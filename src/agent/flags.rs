@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use nix::unistd::{AccessFlags, access};
 
+use super::core::state::{ReconfigurationPolicy, Recover};
 use crate::agent::containerizer::isolators;
 use crate::coordination::url::Url;
 use crate::flags::common::{self, Address, FaultDomain, Logging};
@@ -54,7 +55,12 @@ pub struct Flags {
     pub executor_shutdown_grace_period: Duration,
     /// The environment of executors; none: the agent's own.
     pub executor_environment_variables: Option<BTreeMap<String, String>>,
+    pub executor_reregistration_retry_interval: Option<Duration>,
     pub recovery_timeout: Duration,
+    pub checkpoint: bool,
+    pub strict: bool,
+    pub recover: Recover,
+    pub reconfiguration_policy: ReconfigurationPolicy,
     /// Stands before relative URIs.
     pub frameworks_home: Option<PathBuf>,
     /// Where the Hadoop client is; `None`: what the environment says.
@@ -112,7 +118,19 @@ impl Flags {
             executor_reregistration_timeout: values.duration("executor_reregistration_timeout"),
             executor_shutdown_grace_period: values.duration("executor_shutdown_grace_period"),
             executor_environment_variables: texts(&values, "executor_environment_variables"),
+            executor_reregistration_retry_interval: values
+                .maybe_duration("executor_reregistration_retry_interval"),
             recovery_timeout: values.duration("recovery_timeout"),
+            checkpoint: values.bool("checkpoint"),
+            strict: values.bool("strict"),
+            recover: match values.text("recover").as_deref() {
+                Some("cleanup") => Recover::Cleanup,
+                _ => Recover::Reconnect,
+            },
+            reconfiguration_policy: match values.text("reconfiguration_policy").as_deref() {
+                Some("additive") => ReconfigurationPolicy::Additive,
+                _ => ReconfigurationPolicy::Equal,
+            },
             frameworks_home: values.text("frameworks_home").map(PathBuf::from),
             hadoop_home: values.text("hadoop_home").filter(|path| !path.is_empty()).map(PathBuf::from),
             fetcher_cache_size: values.bytes("fetcher_cache_size"),

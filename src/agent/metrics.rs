@@ -111,7 +111,10 @@ fn values(node: &Node, uptime: f64, queued: i64) -> Snapshot {
     let counters = &node.counters;
     set("uptime_secs", uptime);
     set("registered", if node.phase == Phase::Running { 1.0 } else { 0.0 });
-    set("recovery_errors", 0.0);
+    set("recovery_errors", counters.recovery_errors as f64);
+    if let Some(time) = counters.recovery_time {
+        set("recovery_time_secs", time.as_secs_f64());
+    }
     set("event_queue_messages", queued as f64);
     set("frameworks_active", node.frameworks.len() as f64);
     let ended = |state| counters.tasks_by_end.get(&state).copied().unwrap_or(0) as f64;

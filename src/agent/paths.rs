@@ -3,6 +3,12 @@
 //! ```text
 //! <work_dir>/slaves/<agent>/frameworks/<framework>/executors/<executor>/runs/<container>
 //!                                                                      /runs/latest -> <container>
+//! <work_dir>/meta/boot_id                                               of the machine when the agent last started
+//! <work_dir>/meta/lock                                                  held by the agent that runs
+//! <work_dir>/meta/slaves/latest -> <agent>                              whom the next agent here follows
+//! <work_dir>/meta/slaves/<agent>/checkpoint                             the facts: `checkpoint/journal.rs`
+//! <work_dir>/meta/slaves/<agent>/frameworks/…/runs/<container>/pids/forked.pid
+//!                                                              /status  how its first process ended
 //! ```
 //!
 //! Source: slave/paths.hpp 1.11.
@@ -27,6 +33,53 @@ pub fn framework(work_dir: &Path, agent_id: &AgentId, framework: &FrameworkId) -
 /// What is being removed.
 pub fn removing(work_dir: &Path) -> PathBuf {
     work_dir.join("removing")
+}
+
+/// What is not for executors to see.
+pub fn meta(work_dir: &Path) -> PathBuf {
+    work_dir.join("meta")
+}
+
+pub fn boot_id(work_dir: &Path) -> PathBuf {
+    meta(work_dir).join("boot_id")
+}
+
+pub fn lock(work_dir: &Path) -> PathBuf {
+    meta(work_dir).join("lock")
+}
+
+/// Where the folders of all agents that were here are.
+pub fn meta_agents(work_dir: &Path) -> PathBuf {
+    meta(work_dir).join("slaves")
+}
+
+/// A link to the folder of the agent that is here, or was last.
+pub fn latest_agent(work_dir: &Path) -> PathBuf {
+    meta_agents(work_dir).join("latest")
+}
+
+/// The journal in an agent's folder.
+pub const CHECKPOINT: &str = "checkpoint";
+
+/// What is known of one run of an executor, as long as that lives.
+pub fn meta_run(
+    work_dir: &Path,
+    agent: &AgentId,
+    framework: &FrameworkId,
+    executor_id: &ExecutorId,
+    container: &ContainerId,
+) -> PathBuf {
+    sandbox(&meta(work_dir), agent, framework, executor_id, container)
+}
+
+/// Names the first process of a run.
+pub fn forked_pid(meta_run: &Path) -> PathBuf {
+    meta_run.join("pids").join("forked.pid")
+}
+
+/// How that ended.
+pub fn status(meta_run: &Path) -> PathBuf {
+    meta_run.join("status")
 }
 
 /// Where all runs of an executor are.

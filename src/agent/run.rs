@@ -14,8 +14,9 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tracing::{debug, error, warn};
 
+use super::checkpoint::disk::Checkpointer;
 use super::core::state::{Node, Phase};
-use super::core::{Answer, Effect, Effects, Event, ReplyId, State, StreamId, Timer};
+use super::core::{Answer, Effect, Effects, Event, ReplyId, State, StreamId, Then, Timer};
 use super::detector::Detector;
 use super::gc::Collector;
 use super::sandboxes::Sandboxes;
@@ -146,6 +147,7 @@ impl Core {
 /// What the loop performs effects with.
 pub struct Shell {
     pub clock: Clock,
+    pub checkpointer: Checkpointer<Then>,
     pub links: Links,
     pub containerizer: Containerizer,
     pub sandboxes: Sandboxes,
@@ -155,16 +157,21 @@ pub struct Shell {
     pub pid: Upid,
 }
 
-/// Starts the loop in its own thread; must be called inside a tokio runtime. What comes back tells why it
-/// ended.
-pub fn start(inbox: Inbox, shell: Shell, state: State) -> std::io::Result<oneshot::Receiver<End>> {
+/// Starts the loop in its own thread, with what `State::recover` wants done; must be called inside a tokio
+/// runtime. What comes back tells why it ended.
+pub fn start(
+    inbox: Inbox,
+    shell: Shell,
+    state: State,
+    effects: Effects,
+) -> std::io::Result<oneshot::Receiver<End>> {
     let (ended, end) = oneshot::channel();
     let runtime = tokio::runtime::Handle::current();
     let name = shell.pid.id.to_string();
     thread::Builder::new().name(name).spawn(move || {
         // Effects start tasks.
         let _entered = runtime.enter();
-        let run = AssertUnwindSafe(|| Loop::new(inbox, shell, state).run());
+        let run = AssertUnwindSafe(|| Loop::new(inbox, shell, state).run(effects));
         let panicked = |_| End::Failed("the agent's core panicked".to_owned());
         // Nobody may be waiting any more.
         let _ = ended.send(std::panic::catch_unwind(run).unwrap_or_else(panicked));
@@ -204,8 +211,7 @@ impl Loop {
     }
 
     /// Runs until the core or somebody else wants the end, and says why.
-    fn run(mut self) -> End {
-        let mut effects = vec![Effect::Detect];
+    fn run(mut self, mut effects: Effects) -> End {
         self.perform(&mut effects);
         loop {
             self.wake_due(&mut effects);
@@ -294,6 +300,14 @@ impl Loop {
             Effect::CloseStream(stream) => drop(self.streams.remove(&stream)),
             Effect::Reply { reply, answer } => self.reply(reply, answer),
             Effect::Collect(path) => self.shell.collector.collect(path),
+            Effect::Checkpoint { facts, then } => self.shell.checkpointer.save(facts, then),
+            Effect::Recover(survivors) => {
+                for survivor in &survivors {
+                    self.shell.collector.keep(&survivor.directory);
+                    self.shell.sandboxes.expect_again(survivor);
+                }
+                self.shell.containerizer.recover(survivors);
+            }
             Effect::Launch(launch) => {
                 self.shell.collector.keep(&launch.directory);
                 self.shell.sandboxes.expect(&launch);

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tracing::warn;
 
-use super::containerizer::{Launch, Report};
+use super::containerizer::{Launch, Report, Survivor};
 use super::paths;
 use crate::files::Files;
 use crate::proto::ContainerId;
@@ -35,11 +35,18 @@ impl Sandboxes {
     /// The containerizer makes the directory; `heard` shows it.
     pub fn expect(&self, launch: &Launch) {
         let shown = paths::virtual_latest(&launch.framework, &launch.executor);
-        let sandbox = Sandbox { directory: launch.directory.clone(), shown };
-        self.expected
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(launch.container.clone(), sandbox);
+        self.insert(&launch.container, Sandbox { directory: launch.directory.clone(), shown });
+    }
+
+    /// As `expect`, for a container that an earlier agent launched.
+    pub fn expect_again(&self, survivor: &Survivor) {
+        let shown = paths::virtual_latest(&survivor.framework, &survivor.executor);
+        self.insert(&survivor.container, Sandbox { directory: survivor.directory.clone(), shown });
+    }
+
+    fn insert(&self, container: &ContainerId, sandbox: Sandbox) {
+        let mut expected = self.expected.lock().unwrap_or_else(PoisonError::into_inner);
+        expected.insert(container.clone(), sandbox);
     }
 
     /// The first report of a container means that its sandbox is there, or will never be. Reads the disk.

@@ -8,15 +8,17 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 use tracing::{debug, info, warn};
 
+use super::checkpoint::disk::{self, Checkpointer, LoadError, Loaded, LockError};
 use super::containerizer::isolators::{self, IsolatorError, Isolators};
 use super::containerizer::mesos::{Containerizer, Settings};
 use super::containerizer::{Report, logger};
 use super::core::state::Config;
-use super::core::{Event, State};
+use super::core::{self, Event, Recovered, State};
 use super::detect;
 use super::detector::Detector;
 use super::fetcher::store::Store;
@@ -32,6 +34,7 @@ use crate::files::{self, Files};
 use crate::http::route::Routes;
 use crate::logging::{Log, toggle};
 use crate::metrics::Metrics;
+use crate::posix::boot;
 use crate::process::clock::Clock;
 use crate::process::host::{self, Advertised};
 use crate::process::link::Links;
@@ -39,6 +42,9 @@ use crate::process::server::{self, IncomingMessage, Limits, Processes};
 use crate::process::{help, profiler, system, version};
 use crate::proto::Message;
 use crate::resources::Invalid;
+
+/// How long to wait for the end of an agent that was just killed.
+const LOCK_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Why an agent could not start.
 #[derive(Debug, thiserror::Error)]
@@ -55,6 +61,15 @@ pub enum StartError {
     Binary(#[source] io::Error),
     #[error("failed to determine the agent's resources and attributes")]
     Resources(#[from] Invalid),
+    #[error(transparent)]
+    Lock(#[from] LockError),
+    #[error(transparent)]
+    Load(#[from] LoadError),
+    #[error(
+        "Failed to recover the agent: {why}\nTo keep its id nevertheless, change what is named back, or see \
+         --reconfiguration_policy.\nTo start as a new agent, which ends what ran under the old one: rm -f '{latest}'"
+    )]
+    Recover { why: core::Refused, latest: PathBuf },
     #[error("starting a thread")]
     Thread(#[source] io::Error),
 }
@@ -106,6 +121,12 @@ pub async fn start(flags: Flags, number: usize, log: &Log) -> Result<Running, St
     let pid = Upid::new(&process, advertised.address);
 
     let clock = Clock::new();
+    let past = past(&flags).await?;
+    let mut effects = Vec::new();
+    let config = config(&flags, pid.clone(), binary.clone());
+    let recovered = Recovered { image: past.image.clone(), rebooted: past.rebooted, errors: past.errors };
+    let state = State::recover(config, agent, recovered, clock.now(), rand::random(), &mut effects)
+        .map_err(|why| StartError::Recover { why, latest: paths::latest_agent(&flags.work_dir) })?;
     let fetcher_cache = Store::open(&flags.fetcher_cache_dir, &flags.work_dir, flags.fetcher_cache_size)
         .map_err(|source| StartError::FetcherCache { path: flags.fetcher_cache_dir.clone(), source })?;
     let isolators = Isolators::new(flags.isolators()).map_err(StartError::Isolation)?;
@@ -119,14 +140,23 @@ pub async fn start(flags: Flags, number: usize, log: &Log) -> Result<Running, St
         isolators,
         rotation: logger::parse(&flags.container_logger).ok().flatten(),
         monitoring_interval: flags.resource_monitoring_interval,
+        meta: paths::meta_agents(&flags.work_dir),
     });
     let files = Files::default();
     let sandboxes = Sandboxes::new(files.clone());
     let collector = Collector::start(collection(&flags), clock, files.clone()).map_err(StartError::Thread)?;
     let (links, mut exits) = Links::new();
     let (core, inbox) = run::channel();
+    let durable = core.clone();
+    let checkpointer = Checkpointer::start(
+        flags.work_dir.clone(),
+        past.image,
+        boot::id(),
+        Box::new(move |then| durable.tell(Event::Saved(then))),
+    );
     let shell = Shell {
         clock,
+        checkpointer: checkpointer.map_err(StartError::Thread)?,
         links,
         containerizer: containerizer.clone(),
         sandboxes: sandboxes.clone(),
@@ -134,8 +164,7 @@ pub async fn start(flags: Flags, number: usize, log: &Log) -> Result<Running, St
         detector: Detector::new(flags.master.clone(), flags.zk_session_timeout),
         pid: pid.clone(),
     };
-    let state = State::new(config(&flags, pid.clone(), binary), agent, clock.now(), rand::random());
-    let ended = run::start(inbox, shell, state).map_err(StartError::Thread)?;
+    let ended = run::start(inbox, shell, state, effects).map_err(StartError::Thread)?;
 
     tokio::spawn(forward_reports(reports, sandboxes, core.clone()));
     let exited = core.clone();
@@ -158,6 +187,22 @@ pub async fn start(flags: Flags, number: usize, log: &Log) -> Result<Running, St
     Ok(Running { address: advertised.address, ended, listening, leaver: Leaver { core } })
 }
 
+/// What an earlier agent left in the work_dir, which is this agent's alone from now on.
+async fn past(flags: &Flags) -> Result<Loaded, StartError> {
+    let work_dir = flags.work_dir.clone();
+    let (checkpoint, strict) = (flags.checkpoint, flags.strict);
+    let read = move || {
+        // Until the end of the process, whatever becomes of the agent.
+        std::mem::forget(disk::lock(&work_dir, LOCK_PATIENCE)?);
+        match checkpoint {
+            true => Ok(disk::load(&work_dir, strict, boot::id().as_deref())?),
+            false => Ok(Loaded::default()),
+        }
+    };
+    let read = tokio::task::spawn_blocking(read).await;
+    read.unwrap_or_else(|error| Err(StartError::Thread(io::Error::other(error))))
+}
+
 fn config(flags: &Flags, pid: Upid, binary: PathBuf) -> Config {
     let mut executor_environment = flags.executor_environment_variables.clone().unwrap_or_default();
     // Where names cannot be looked up, an executor on libprocess needs to be told its address.
@@ -177,7 +222,11 @@ fn config(flags: &Flags, pid: Upid, binary: PathBuf) -> Config {
         executor_registration_timeout: flags.executor_registration_timeout,
         executor_reregistration_timeout: flags.executor_reregistration_timeout,
         executor_shutdown_grace_period: flags.executor_shutdown_grace_period,
+        executor_reregistration_retry_interval: flags.executor_reregistration_retry_interval,
         recovery_timeout: flags.recovery_timeout,
+        checkpoint: flags.checkpoint,
+        recover: flags.recover,
+        reconfiguration_policy: flags.reconfiguration_policy,
         executor_environment,
         max_completed_executors_per_framework: usize::try_from(flags.max_completed_executors_per_framework)
             .unwrap_or(usize::MAX),

@@ -5,6 +5,7 @@
 //! `start.rs`.
 #![expect(clippy::disallowed_methods, reason = "a shell: reads /proc, starts and signals processes")]
 
+pub mod boot;
 pub mod rotate;
 pub mod start;
 pub mod tree;

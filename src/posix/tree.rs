@@ -67,6 +67,13 @@ fn process(pid: i32) -> Option<Process> {
     })
 }
 
+/// When a process was started, in clock ticks since the machine was; none if it has ended.
+pub fn started(pid: i32) -> Option<u64> {
+    let text = std::fs::read(format!("/proc/{pid}/stat")).ok()?;
+    let stat = Stat::from_read(text.as_slice()).ok()?;
+    (!matches!(stat.state, 'Z' | 'X')).then_some(stat.starttime)
+}
+
 /// The pids of the tree of `root`: its children and theirs, and the groups and sessions of all of them,
 /// but neither group nor session of its parent. If `root` is gone: what is left of its group and session.
 pub fn members(root: i32, all: &Processes) -> BTreeSet<i32> {

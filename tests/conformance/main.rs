@@ -18,5 +18,6 @@ mod old_drivers;
 mod open_metrics;
 mod peer;
 mod pymesos;
+mod recovery;
 mod same_answers;
 mod under_a_real_master;

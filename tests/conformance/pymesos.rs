@@ -21,6 +21,11 @@ pub fn python() -> &'static Path {
     })
 }
 
+/// The command line of the executor.
+pub fn executor() -> String {
+    format!("{} {}", python().display(), here().join("executor.py").display())
+}
+
 /// One scenario, whose drivers look for this master at a place of their own. Has not ended yet.
 pub fn start(master: &str, scenario: &str, place: &str) -> Process {
     let mut command = Command::new(python());

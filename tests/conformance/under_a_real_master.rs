@@ -1,9 +1,10 @@
 //! Our agent, registered under the real Apache Mesos 1.11.0 master.
 
+use mesos::agent::paths;
 use serde_json::{Value, json};
 
 use crate::support::scheduler::{Scheduler, command_task, framework, with};
-use crate::support::wait_for;
+use crate::support::{Cluster, wait_for};
 use crate::{peer, pymesos};
 
 fn play(scenario: &str) {
@@ -57,53 +58,79 @@ fn invalid_tasks_are_refused() {
     play("refusals");
 }
 
-/// An agent is killed with -9 under a running task, and started again. Without recovery it comes back under
-/// a new id, and the old one's task is in `state` once its pings went unanswered.
-fn killed_agent_returns(capabilities: &Value, state: &str) {
+/// Under a running task the agent is killed with -9 and started again: as itself, and the task runs on.
+fn killed_agent_returns(cluster: &mut Cluster, capabilities: &Value) {
+    let info = with(
+        framework("witness"),
+        json!({"capabilities": capabilities, "checkpoint": true, "failover_timeout": 1000.0}),
+    );
+    let mut scheduler = Scheduler::subscribe(cluster.port, info);
+    // A task that ends with the test, though nobody is left to kill it.
+    let offer = scheduler.run("steady", "while [ -e stdout ] && [ ! -e end ]; do sleep 0.05; done");
+    scheduler.until("steady", "TASK_RUNNING");
+    let id = offer["agent_id"]["value"].as_str().expect("an id").to_owned();
+    let sandboxes = cluster.work_dir(0).join("slaves").join(&id).join("frameworks");
+    let sandbox = sandboxes.join(&scheduler.framework_id).join("executors/steady/runs/latest");
+
+    for _ in 0..2 {
+        cluster.restart_agent(0, &[]);
+        let registered = wait_for("the agent's return", || {
+            let log = cluster.agents[0].log();
+            log.iter().any(|line| line.contains("reregistered")).then_some(())?;
+            let slaves = cluster.json("/slaves")?["slaves"].as_array()?.clone();
+            (slaves.len() == 1 && slaves[0]["active"] == true).then(|| slaves[0]["id"].clone())
+        });
+        assert_eq!(registered, id.as_str());
+    }
+    cluster.agents[0].kill();
+    std::fs::write(sandbox.join("end"), "").expect("its sandbox");
+    cluster.restart_agent(0, &[]);
+    let statuses = scheduler.until("steady", "TASK_FINISHED");
+    assert_eq!(statuses.len(), 1, "nothing else was said of it: {statuses:?}");
+    let offer = scheduler.offer();
+    assert_eq!(offer["agent_id"]["value"], id.as_str());
+    scheduler.launch(&offer, &[command_task("again", &offer, "true")]);
+    scheduler.until("again", "TASK_FINISHED");
+}
+
+#[test]
+fn an_agent_killed_and_back_keeps_its_tasks() {
+    if peer::available("an agent killed and back") {
+        let mut cluster = peer::cluster(1, &[], &[]);
+        killed_agent_returns(&mut cluster, &json!([{"type": "MULTI_ROLE"}]));
+        killed_agent_returns(&mut cluster, &json!([{"type": "MULTI_ROLE"}, {"type": "PARTITION_AWARE"}]));
+    }
+}
+
+/// What ran under the id of an agent that does not come back under it is lost, and the agent is a new one.
+#[test]
+fn an_agent_that_forgot_its_id_loses_its_tasks() {
+    if !peer::available("an agent killed and back") {
+        return;
+    }
     let quick = [
         ("MESOS_AGENT_PING_TIMEOUT", "1secs"),
         ("MESOS_MAX_AGENT_PING_TIMEOUTS", "2"),
         ("MESOS_AGENT_REREGISTER_TIMEOUT", "10mins"),
     ];
     let mut cluster = peer::cluster(1, &quick, &[]);
-    let info = with(framework("witness"), json!({"capabilities": capabilities, "checkpoint": true}));
-    let mut scheduler = Scheduler::subscribe(cluster.port, info);
-    // A task that ends with the test, though nobody is left to kill it.
-    let offer = scheduler.run("steady", "while [ -e stdout ]; do sleep 0.2; done");
-    scheduler.until("steady", "TASK_RUNNING");
-    let old = offer["agent_id"]["value"].as_str().expect("an id").to_owned();
-
+    let aware = json!([{"type": "MULTI_ROLE"}, {"type": "PARTITION_AWARE"}]);
+    let mut schedulers = [("TASK_LOST", json!([{"type": "MULTI_ROLE"}])), ("TASK_UNREACHABLE", aware)].map(
+        |(state, capabilities)| {
+            let info = with(framework(state), json!({"capabilities": capabilities, "checkpoint": true}));
+            let mut scheduler = Scheduler::subscribe(cluster.port, info);
+            scheduler.run(state, "while [ -e stdout ]; do sleep 0.2; done");
+            scheduler.until(state, "TASK_RUNNING");
+            scheduler
+        },
+    );
     cluster.agents[0].kill();
-    cluster.add_agent(0, &[]);
-    let status = scheduler.status("steady");
-    assert_eq!(status["state"], state, "{status}");
-    assert_eq!(status["source"], "SOURCE_MASTER", "{status}");
-    assert_eq!(status["reason"], "REASON_AGENT_REMOVED", "{status}");
-
-    let new = wait_for("the agent's return", || {
-        let slaves = cluster.json("/slaves")?["slaves"].as_array()?.clone();
-        let active: Vec<_> = slaves.iter().filter(|slave| slave["active"] == true).collect();
-        let id = active.first()?["id"].as_str()?;
-        (active.len() == 1 && id != old).then(|| id.to_owned())
-    });
-    let offer = wait_for("an offer of the new agent", || {
-        Some(scheduler.offer()).filter(|offer| offer["agent_id"]["value"] == new.as_str())
-    });
-    scheduler.launch(&offer, &[command_task("again", &offer, "true")]);
-    scheduler.until("again", "TASK_FINISHED");
-}
-
-#[test]
-fn an_agent_killed_and_back_loses_its_tasks() {
-    if peer::available("an agent killed and back") {
-        killed_agent_returns(&json!([{"type": "MULTI_ROLE"}]), "TASK_LOST");
-    }
-}
-
-#[test]
-fn an_agent_killed_and_back_leaves_its_tasks_unreachable() {
-    if peer::available("an agent killed and back") {
-        let capabilities = json!([{"type": "MULTI_ROLE"}, {"type": "PARTITION_AWARE"}]);
-        killed_agent_returns(&capabilities, "TASK_UNREACHABLE");
+    std::fs::remove_file(paths::latest_agent(&cluster.work_dir(0))).expect("it is there");
+    cluster.restart_agent(0, &[]);
+    for (scheduler, state) in schedulers.iter_mut().zip(["TASK_LOST", "TASK_UNREACHABLE"]) {
+        let status = scheduler.status(state);
+        assert_eq!(status["state"], state, "{status}");
+        assert_eq!(status["source"], "SOURCE_MASTER", "{status}");
+        assert_eq!(status["reason"], "REASON_AGENT_REMOVED", "{status}");
     }
 }

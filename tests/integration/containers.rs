@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use mesos::agent::containerizer::isolators::limits::Allowed;
 use mesos::agent::containerizer::isolators::{self, Isolators};
 use mesos::agent::containerizer::mesos::{Containerizer, Settings};
-use mesos::agent::containerizer::{Exit, Launch, Report};
+use mesos::agent::containerizer::{Exit, Launch, Report, Survivor};
 use mesos::agent::fetcher::store::Store;
 use mesos::posix::rotate::{Limits, Rotation};
 use mesos::proto::command_info::Uri;
@@ -27,6 +27,33 @@ struct Fixture {
     reports: UnboundedReceiver<Report>,
 }
 
+fn containerizer(
+    top: &Path,
+    rotation: Option<Rotation>,
+    isolation: &str,
+) -> (Containerizer, UnboundedReceiver<Report>) {
+    let isolators = isolators::Settings {
+        names: isolation.split(',').map(str::to_owned).collect(),
+        hierarchy: "/sys/fs/cgroup".into(),
+        root: format!("mesos-test-{}", std::process::id()),
+        cfs: true,
+        limit_swap: false,
+        pids_max: Some(50),
+        destroy_timeout: PATIENCE,
+    };
+    Containerizer::new(Settings {
+        program: env!("CARGO_BIN_EXE_mesos").into(),
+        frameworks_home: None,
+        fetcher_stall_timeout: Duration::from_secs(60),
+        hadoop_home: Some("/no/such/hadoop".into()),
+        fetcher_cache: Arc::new(Store::open(top, Path::new("cache"), 1 << 20).unwrap()),
+        rotation,
+        isolators: Isolators::new(isolators).unwrap(),
+        monitoring_interval: Duration::from_secs(1000),
+        meta: top.join("meta"),
+    })
+}
+
 impl Fixture {
     fn new() -> Fixture {
         Fixture::with(None, "posix")
@@ -34,27 +61,8 @@ impl Fixture {
 
     /// With bounds of what containers write, and of what they use.
     fn with(rotation: Option<Rotation>, isolation: &str) -> Fixture {
-        let isolators = isolators::Settings {
-            names: isolation.split(',').map(str::to_owned).collect(),
-            hierarchy: "/sys/fs/cgroup".into(),
-            root: format!("mesos-test-{}", std::process::id()),
-            cfs: true,
-            limit_swap: false,
-            pids_max: Some(50),
-            destroy_timeout: PATIENCE,
-        };
         let top = tempfile::tempdir().unwrap();
-        let settings = Settings {
-            program: env!("CARGO_BIN_EXE_mesos").into(),
-            frameworks_home: None,
-            fetcher_stall_timeout: Duration::from_secs(60),
-            hadoop_home: Some("/no/such/hadoop".into()),
-            fetcher_cache: Arc::new(Store::open(top.path(), Path::new("cache"), 1 << 20).unwrap()),
-            rotation,
-            isolators: Isolators::new(isolators).unwrap(),
-            monitoring_interval: Duration::from_secs(1000),
-        };
-        let (containerizer, reports) = Containerizer::new(settings);
+        let (containerizer, reports) = containerizer(top.path(), rotation, isolation);
         // Users other than ours must get to the sandboxes.
         fs::set_permissions(top.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
         Fixture { top, containerizer, reports }
@@ -62,6 +70,21 @@ impl Fixture {
 
     fn sandbox(&self, name: &str) -> PathBuf {
         self.top.path().join("runs").join(name)
+    }
+
+    fn meta(&self, name: &str) -> PathBuf {
+        self.top.path().join("meta/a/frameworks/f/executors/e/runs").join(name)
+    }
+
+    fn survivor(&self, name: &str) -> Survivor {
+        let Launch { container, framework, executor, directory, meta, allowed, .. } =
+            self.of(name, shell(""));
+        Survivor { container, framework, executor, directory, meta, allowed }
+    }
+
+    /// As an agent that was started anew, which finds containers but is not their parent.
+    fn restart(&mut self) {
+        (self.containerizer, self.reports) = containerizer(self.top.path(), None, "posix");
     }
 
     fn read(&self, name: &str, file: &str) -> String {
@@ -75,6 +98,7 @@ impl Fixture {
             executor: "e".into(),
             command,
             directory: self.sandbox(name),
+            meta: self.meta(name),
             user: None,
             environment: BTreeMap::from([("GIVEN".to_owned(), "1".to_owned())]),
             allowed: Allowed { cpus: 500, mem: 32 << 20, ..Allowed::default() },
@@ -427,4 +451,40 @@ async fn many_at_once() {
         assert!(matches!(fixture.next().await, Report::Terminated { exit: Exit::Destroyed, .. }));
     }
     assert!(Path::new(&fixture.sandbox("c0")).is_dir());
+}
+
+#[tokio::test]
+async fn a_later_agent_finds_its_containers() {
+    let mut fixture = Fixture::new();
+    for name in ["stays", "ends", "unknown"] {
+        let line = "while [ ! -e end ]; do sleep 0.05; done; exit 7";
+        fixture.containerizer.launch(fixture.of(name, shell(line)));
+    }
+    let mut pids = BTreeMap::new();
+    for _ in 0..3 {
+        let Report::Launched { container, pid } = fixture.next().await else { panic!("it runs") };
+        pids.insert(container, pid);
+    }
+    fixture.restart();
+    let known = ["stays", "ends", "never"].map(|name| fixture.survivor(name));
+    fixture.containerizer.recover(known.to_vec());
+    let mut reports = vec![fixture.next().await, fixture.next().await, fixture.next().await];
+    reports.sort_by_key(|report| format!("{report:?}"));
+    let launched = |name: &str| Report::Launched { container: id(name), pid: pids[&id(name)] };
+    let never = Report::Terminated { container: id("never"), exit: Exit::Unknown };
+    assert_eq!(reports, [launched("ends"), launched("stays"), never]);
+
+    // Whom nobody knows is gone, with what was noted of it.
+    let meta = fixture.meta("unknown");
+    let deadline = std::time::Instant::now() + PATIENCE;
+    while meta.exists() {
+        assert!(std::time::Instant::now() < deadline, "it stays");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+
+    fs::write(fixture.sandbox("ends").join("end"), "").unwrap();
+    assert_eq!(fixture.next().await, Report::Terminated { container: id("ends"), exit: Exit::Code(7) });
+    fixture.containerizer.destroy(&id("stays"));
+    assert_eq!(fixture.next().await, Report::Terminated { container: id("stays"), exit: Exit::Destroyed });
+    assert!(!fixture.meta("stays").exists() && !fixture.meta("ends").exists());
 }

@@ -25,6 +25,7 @@ mod metrics;
 mod operators;
 mod overview;
 mod profiler;
+mod recovery;
 mod registry;
 mod registry_ensembles;
 mod rest;

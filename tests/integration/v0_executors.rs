@@ -8,7 +8,7 @@ use mesos::proto::{self, Message, TaskState, internal};
 use serde_json::{Value, json};
 
 use crate::support::libprocess::{Incoming, bytes};
-use crate::support::scheduler::{Scheduler, command_task, framework, scalar};
+use crate::support::scheduler::{Scheduler, command_task, framework, scalar, with};
 use crate::support::{Cluster, get, wait_for};
 
 /// An executor of sockets, in whose name a process sleeps in the sandbox.
@@ -167,6 +167,43 @@ fn a_v0_executor_from_its_registration_to_its_shutdown() {
     acknowledged(&mut link, &finished);
     assert_eq!(scheduler.status("two")["state"], "TASK_FINISHED");
 
+    scheduler.teardown();
+    assert!(matches!(heard(&mut link), Message::ShutdownExecutor(_)));
+}
+
+/// An agent that comes back calls the executor, which tells what was not acknowledged; so does what it hears then.
+#[test]
+fn a_v0_executor_outlives_its_agent() {
+    let patient = ["--executor_reregistration_timeout=15secs"];
+    let mut cluster = Cluster::start_with(1, &[], &patient);
+    let info = json!({"checkpoint": true, "failover_timeout": 1000.0});
+    let mut scheduler = Scheduler::subscribe(cluster.port, with(framework("raw survivor"), info));
+    let mut executor = launched(&cluster, &mut scheduler);
+    let mut link = executor.register(NAME);
+    assert!(matches!(heard(&mut link), Message::ExecutorRegistered(_)));
+    let Message::RunTask(run) = heard(&mut link) else { panic!("no task") };
+    let running = executor.update("one", TaskState::TaskRunning);
+    executor.say(running.clone());
+    acknowledged(&mut link, &running);
+    assert_eq!(scheduler.status("one")["state"], "TASK_RUNNING");
+
+    cluster.restart_agent(0, &patient);
+    let mut link = Incoming::accept(&executor.listener);
+    let Message::ReconnectExecutor(reconnect) = heard(&mut link) else { panic!("not called") };
+    assert_eq!(reconnect.agent_id, executor.agent_id);
+    executor.out = TcpStream::connect(("127.0.0.1", cluster.agent_ports[0])).unwrap();
+    let finished = executor.update("one", TaskState::TaskFinished);
+    executor.say(internal::ReregisterExecutorMessage {
+        executor_id: NAME.into(),
+        framework_id: executor.framework_id.clone(),
+        tasks: vec![run.task],
+        updates: vec![finished.update.clone()],
+    });
+    let Message::ExecutorReregistered(back) = heard(&mut link) else { panic!("not taken back") };
+    assert_eq!(back.agent_id, executor.agent_id);
+    acknowledged(&mut link, &finished);
+    let status = scheduler.status("one");
+    assert_eq!((&status["state"], &status["source"]), (&json!("TASK_FINISHED"), &json!("SOURCE_EXECUTOR")));
     scheduler.teardown();
     assert!(matches!(heard(&mut link), Message::ShutdownExecutor(_)));
 }

@@ -11,31 +11,53 @@ use rand::RngExt;
 use crate::ensemble::Voter;
 use crate::executors::{Container, Input, Wish};
 use crate::setup;
-use crate::world::{End, Item, Touched, World, master_at};
+use crate::world::{AgentNode, End, Item, Plant, Touched, World, master_at};
 
 impl World {
     pub fn start_agent(&mut self, agent: usize) {
         let node = &mut self.agents[agent];
         node.life += 1;
-        let (state, effects) = setup::agent(agent, node.extra, node.life, node.address, self.now);
+        let image = node.disk.image.clone();
+        let recovered =
+            agent_core::Recovered { image, rebooted: std::mem::take(&mut node.disk.rebooted), errors: 0 };
+        let (state, effects) = setup::agent(agent, node.extra, node.life, node.address, recovered, self.now);
+        mesos::agent::core::invariants::check(&state).unwrap_or_else(|why| panic!("recovered: {why}"));
         node.state = Some(state);
+        node.stand = None;
         self.note(|| format!("agent {agent} starts"));
         self.agent_effects(agent, effects);
-        match self.ensemble {
-            Some(_) => self.stand(Voter::Agent(agent)),
-            None => self.leader_seen(agent),
-        }
     }
 
-    /// The agent process and, since nothing is checkpointed, all its executors die.
+    /// The machine dies, and what runs on it.
+    pub fn reboot_agent(&mut self, agent: usize) {
+        self.kill_agent(agent);
+        let node = &mut self.agents[agent];
+        node.containers.clear();
+        node.disk.rebooted = true;
+        self.count("machines rebooted");
+    }
+
+    /// The agent process dies. Executors of frameworks that do not checkpoint go with it.
     pub fn kill_agent(&mut self, agent: usize) {
         let node = &mut self.agents[agent];
         if node.state.take().is_none() {
             return;
         }
+        let kept = self.net.rng.random_range(0..=node.disk.waiting());
+        let node = &mut self.agents[agent];
+        node.disk.crash(kept);
         node.life += 1;
-        node.containers.clear();
+        node.containers.retain(|_, container| container.checkpoint);
         let address = node.address;
+        let mut cut = vec![];
+        for (id, container) in &mut node.containers {
+            if container.stream.take().is_some() {
+                cut.push(id.clone());
+            }
+        }
+        for container in cut {
+            self.put(1, 2, Item::Container { agent, container, input: Input::Disconnected });
+        }
         self.count("agents died");
         self.note(|| format!("agent {agent} dies"));
         for master in 0..self.masters.len() {
@@ -113,9 +135,16 @@ impl World {
                         self.agent_later(agent, 0, 50, agent_core::Event::Exited(address));
                     }
                 }
-                Effect::Detect if self.ensemble.is_some() => self.detect_again(agent),
+                Effect::Detect if self.ensemble.is_some() => match self.agents[agent].stand {
+                    Some(_) => self.detect_again(agent),
+                    None => self.stand(Voter::Agent(agent)),
+                },
                 Effect::Detect => self.leader_seen(agent),
                 Effect::Stream { stream, event } => {
+                    if let Some(acknowledged) = &event.acknowledged {
+                        let told = self.ends.iter_mut().filter(|end| end.uuid == acknowledged.uuid);
+                        told.for_each(|end| end.taken = true);
+                    }
                     let found = self.agents[agent]
                         .containers
                         .iter()
@@ -138,6 +167,14 @@ impl World {
                         self.close_refused(agent, container, format!("{answer:?}"));
                     }
                 }
+                Effect::Checkpoint { facts, then } => {
+                    if facts.contains(&mesos::agent::checkpoint::Fact::Left) {
+                        self.agents[agent].identity += 1;
+                    }
+                    self.agents[agent].disk.save(facts, then);
+                    self.disk_writes(agent);
+                }
+                Effect::Recover(survivors) => self.recover(agent, survivors),
                 Effect::Launch(launch) => self.launch(agent, *launch),
                 Effect::Collect(_) | Effect::Update { .. } => {}
                 Effect::Destroy(container) => {
@@ -154,6 +191,49 @@ impl World {
                     self.put(1000, 5000, Item::AgentReturns { agent });
                 }
             }
+        }
+    }
+
+    fn disk_writes(&mut self, agent: usize) {
+        let disk = &mut self.agents[agent].disk;
+        if disk.waiting() > 0 && !std::mem::replace(&mut disk.writing, true) {
+            let life = self.agents[agent].life;
+            let slow = if self.net.chance(20) { 3000 } else { 20 };
+            self.put(0, slow, Item::DiskWritten { agent, life });
+        }
+    }
+
+    pub fn disk_written(&mut self, agent: usize) {
+        let plant = self.plant == Some(Plant::LoseCheckpoints);
+        let (node, net) = (&mut self.agents[agent], &mut self.net);
+        node.disk.writing = false;
+        let durable = node.disk.write(|fact| {
+            plant && matches!(fact, mesos::agent::checkpoint::Fact::Acknowledged(_)) && net.chance(300)
+        });
+        for then in durable {
+            self.agent_event(agent, agent_core::Event::Saved(then));
+        }
+        self.disk_writes(agent);
+    }
+
+    /// The containers that an earlier agent left: those that are known, and others.
+    fn recover(&mut self, agent: usize, survivors: Vec<mesos::agent::containerizer::Survivor>) {
+        let there: Vec<ContainerId> = self.agents[agent].containers.keys().cloned().collect();
+        for id in &there {
+            if !survivors.iter().any(|survivor| survivor.container == *id) {
+                self.count("unknown containers killed");
+                self.put(1, 300, Item::ExecutorDies { agent, container: id.clone(), exit: Exit::Destroyed });
+            }
+        }
+        for container in survivors.into_iter().map(|survivor| survivor.container) {
+            let report = match there.contains(&container) {
+                true => {
+                    self.count("containers recovered");
+                    Report::Launched { container, pid: 1 }
+                }
+                false => Report::Terminated { container, exit: Exit::Unknown },
+            };
+            self.agent_later(agent, 1, 50, agent_core::Event::Report(report));
         }
     }
 
@@ -179,6 +259,9 @@ impl World {
 
     pub fn container_input(&mut self, agent: usize, id: &ContainerId, input: Input) {
         let now = self.now;
+        let down = self.agents[agent].state.is_none();
+        // Nobody answers the connection.
+        let input = if down && matches!(input, Input::Connected) { Input::Disconnected } else { input };
         let Some(container) = self.agents[agent].containers.get_mut(id).filter(|c| c.alive) else { return };
         let wishes = container.take(input, now, &mut self.net.rng);
         self.fulfil(agent, id, wishes);
@@ -236,10 +319,10 @@ impl World {
 
     fn note_end(&mut self, agent: usize, call: &executor::Call, status: &mesos::proto::TaskStatus) {
         if crate::checks::is_terminal(status.state()) {
-            let life = self.agents[agent].life;
+            let AgentNode { life, identity, .. } = self.agents[agent];
             let (framework, task) = (call.framework_id.clone(), status.task_id.clone());
             let uuid = status.uuid.clone().unwrap_or_default();
-            self.ends.push(End { agent, life, framework, task, uuid });
+            self.ends.push(End { agent, life, framework, task, uuid, identity, taken: false });
         }
     }
 

@@ -21,7 +21,7 @@ pub fn strike(world: &mut World) {
         strike_elections(world, master, leader, agent);
         return world.put(500, 15_000, Item::Chaos);
     }
-    match world.net.rng.random_range(0..21) {
+    match world.net.rng.random_range(0..24) {
         0 => {
             world.kill_master(leader);
             world.put(100, 20_000, Item::MasterReturns { master: leader });
@@ -29,6 +29,15 @@ pub fn strike(world: &mut World) {
         1 => {
             world.kill_agent(agent);
             world.put(100, 120_000, Item::AgentReturns { agent });
+        }
+        // As an upgrade does it.
+        17 | 18 => {
+            world.kill_agent(agent);
+            world.put(100, 3000, Item::AgentReturns { agent });
+        }
+        19 => {
+            world.reboot_agent(agent);
+            world.put(2000, 120_000, Item::AgentReturns { agent });
         }
         2 | 3 => {
             if let Some(id) = some_container(world, agent) {

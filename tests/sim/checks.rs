@@ -240,11 +240,17 @@ fn every_update_acknowledged(world: &World) -> Result<(), String> {
     Ok(())
 }
 
-/// What an executor told an agent that lives was heard by the scheduler, if that one lives too.
+/// What an executor told an agent that lives was heard by the scheduler, if that one lives too; or what the agent
+/// said to be taken, though it died since.
 fn every_end_was_heard(world: &World) -> Result<(), String> {
-    for end in world.ends.iter().filter(|end| world.agents[end.agent].life == end.life) {
+    for end in &world.ends {
         let owner = world.schedulers.iter().find(|scheduler| scheduler.id.as_ref() == Some(&end.framework));
         let Some(owner) = owner.filter(|scheduler| !scheduler.mortal) else { continue };
+        let node = &world.agents[end.agent];
+        let kept = end.taken && owner.info.checkpoint() && node.identity == end.identity;
+        if node.life != end.life && !kept {
+            continue;
+        }
         if !owner.heard.contains(&*end.uuid) {
             return Err(format!("how task {} ended was never heard of", end.task));
         }

@@ -18,6 +18,8 @@ use rand_chacha::ChaCha8Rng;
 
 pub struct Container {
     pub launch: Launch,
+    /// Its framework wants it to outlive the agent.
+    pub checkpoint: bool,
     pub alive: bool,
     pub stream: Option<StreamId>,
     /// What runs in it, whatever anybody believes.
@@ -75,7 +77,7 @@ impl Container {
             Some(_) => ours(Box::new(core::default::State::new(config))),
             None => Executor::Custom { unacknowledged: vec![] },
         };
-        Container { launch, alive: true, stream: None, tasks: BTreeMap::new(), executor }
+        Container { launch, checkpoint, alive: true, stream: None, tasks: BTreeMap::new(), executor }
     }
 
     /// Its process runs.

@@ -35,6 +35,8 @@ pub enum Plant {
     IgnoreLease,
     /// The registry's store takes writes of whoever led once.
     NoFence,
+    /// The disks of agents say that they wrote, and did not.
+    LoseCheckpoints,
 }
 
 pub enum Item {
@@ -164,6 +166,11 @@ pub enum Item {
     },
     AgentReturns {
         agent: usize,
+    },
+    /// An agent's disk has written what waited.
+    DiskWritten {
+        agent: usize,
+        life: u64,
     },
     MasterReturns {
         master: usize,

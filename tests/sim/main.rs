@@ -11,6 +11,7 @@ mod agents;
 mod chaos;
 mod checks;
 mod clients;
+mod disk;
 mod elections;
 mod ensemble;
 mod executors;
@@ -176,6 +177,7 @@ fn planted_faults_are_found() {
         Plant::LoseWrites,
         Plant::IgnoreLease,
         Plant::NoFence,
+        Plant::LoseCheckpoints,
     ];
     let mut unnoticed = vec![];
     for plant in plants {

@@ -78,12 +78,13 @@ pub fn resources(index: usize, extra: u32) -> Vec<Resource> {
     resources
 }
 
-/// An agent that has not met a master.
+/// An agent that has not met a master, where an earlier one may have left something.
 pub fn agent(
     index: usize,
     extra: u32,
     life: u64,
     address: SocketAddr,
+    recovered: agent::core::Recovered,
     now: Time,
 ) -> (agent::core::State, agent::core::Effects) {
     let config = agent::core::state::Config {
@@ -99,7 +100,11 @@ pub fn agent(
         executor_registration_timeout: Duration::from_secs(60),
         executor_reregistration_timeout: Duration::from_secs(2),
         executor_shutdown_grace_period: Duration::from_secs(5),
+        executor_reregistration_retry_interval: None,
         recovery_timeout: Duration::from_secs(900),
+        checkpoint: true,
+        recover: agent::core::state::Recover::Reconnect,
+        reconfiguration_policy: agent::core::state::ReconfigurationPolicy::Additive,
         executor_environment: BTreeMap::new(),
         max_completed_executors_per_framework: 10,
     };
@@ -109,5 +114,8 @@ pub fn agent(
         resources: resources(index, extra),
         ..AgentInfo::default()
     };
-    (agent::core::State::new(config, info, now, life * 1000 + index as u64), vec![])
+    let mut effects = vec![];
+    let seed = life * 1000 + index as u64;
+    let state = agent::core::State::recover(config, info, recovered, now, seed, &mut effects);
+    (state.expect("it only ever grew"), effects)
 }

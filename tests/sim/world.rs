@@ -15,6 +15,7 @@ use mesos::proto::message::Message;
 use mesos::proto::{ContainerId, FrameworkId, TaskId};
 use rand::RngExt;
 
+use crate::disk::Disk;
 use crate::elections::Stand;
 use crate::ensemble::Ensemble;
 use crate::executors::Container;
@@ -31,6 +32,9 @@ pub struct AgentNode {
     /// Its detector; none where one master stands alone.
     pub stand: Option<Stand>,
     pub containers: BTreeMap<ContainerId, Container>,
+    pub disk: Disk,
+    /// Counts the ids it had.
+    pub identity: u64,
     /// Cpus that it has got since it was made.
     pub extra: u32,
 }
@@ -42,6 +46,10 @@ pub struct End {
     pub framework: FrameworkId,
     pub task: TaskId,
     pub uuid: Bytes,
+    /// Of the agent at that time.
+    pub identity: u64,
+    /// The agent said that it was taken.
+    pub taken: bool,
 }
 
 /// Whose core was asked last, and so has to be looked at.
@@ -141,8 +149,17 @@ impl World {
         for index in 0..agents {
             let address = agent_address(index);
             let containers = BTreeMap::new();
-            let stand = None;
-            world.agents.push(AgentNode { state: None, life: 0, address, stand, containers, extra: 0 });
+            let node = AgentNode {
+                state: None,
+                life: 0,
+                address,
+                stand: None,
+                containers,
+                disk: Disk::default(),
+                identity: 0,
+                extra: 0,
+            };
+            world.agents.push(node);
             world.start_agent(index);
         }
         for scheduler in 0..schedulers {
@@ -265,6 +282,11 @@ impl World {
             Item::AgentReturns { agent } => {
                 if self.agents[agent].state.is_none() {
                     self.start_agent(agent);
+                }
+            }
+            Item::DiskWritten { agent, life } => {
+                if self.agents[agent].life == life {
+                    self.disk_written(agent);
                 }
             }
             Item::MasterReturns { master } => self.start_master(master),

@@ -212,18 +212,36 @@ impl Cluster {
 
     pub fn add_agent(&mut self, index: usize, flags: &[&str]) {
         let port = free_port();
+        let args = self.agent_args(index, port, flags);
+        self.agents.push(Process::start(&args));
+        self.agent_ports.push(port);
+    }
+
+    /// kill -9, if it runs, and the next one in its place.
+    pub fn restart_agent(&mut self, index: usize, flags: &[&str]) {
+        self.agents[index].kill();
+        let args = self.agent_args(index, self.agent_ports[index], flags);
+        self.agents[index] = Process::start(&args);
+    }
+
+    /// Where that agent has its files.
+    pub fn work_dir(&self, index: usize) -> PathBuf {
+        self.dir.path().join(format!("agent{index}"))
+    }
+
+    pub fn agent_args(&self, index: usize, port: u16, flags: &[&str]) -> Vec<String> {
         let defaults = [
             "--ip=127.0.0.1".to_owned(),
             "--hostname=localhost".to_owned(),
             format!("--port={port}"),
             format!("--master=127.0.0.1:{}", self.port),
-            format!("--work_dir={}", self.dir.path().join(format!("agent{index}")).display()),
+            format!("--work_dir={}", self.work_dir(index).display()),
             "--resources=cpus:4;mem:2048;disk:4096;ports:[31000-32000]".to_owned(),
             "--registration_backoff_factor=10ms".to_owned(),
+            // What outlives a test does not do so for long.
+            "--recovery_timeout=30secs".to_owned(),
         ];
-        let args = arguments("slave", &defaults, flags);
-        self.agents.push(Process::start(&args));
-        self.agent_ports.push(port);
+        arguments("slave", &defaults, flags)
     }
 
     pub fn address(&self) -> String {

@@ -182,6 +182,33 @@ impl Scheduler {
         self.offers.pop_front().expect("an OFFERS event has offers")
     }
 
+    /// An offer that nobody took yet and that holds, if one comes in time.
+    pub fn offer_within(&mut self, time: Duration) -> Option<Value> {
+        for event in self.all_within("OFFERS", time) {
+            self.offers.extend(event["offers"]["offers"].as_array().expect("offers").iter().cloned());
+        }
+        for event in self.all_within("RESCIND", Duration::ZERO) {
+            self.offers.retain(|offer| offer["id"] != event["rescind"]["offer_id"]);
+        }
+        self.offers.pop_front()
+    }
+
+    /// Every status that came so far or comes in time, each acknowledged if it asks for that.
+    pub fn statuses(&mut self, time: Duration, mut heard: impl FnMut(&Value)) {
+        for event in self.all_within("UPDATE", time) {
+            let status = &event["update"]["status"];
+            self.acknowledge(status);
+            heard(status);
+        }
+    }
+
+    fn acknowledge(&self, status: &Value) {
+        if status.get("uuid").is_some() {
+            self.accepted(json!({"type": "ACKNOWLEDGE", "acknowledge": {"agent_id": status["agent_id"],
+                "task_id": status["task_id"], "uuid": status["uuid"]}}));
+        }
+    }
+
     /// Makes a call; its type and body as given, framework and stream filled in.
     pub fn call(&self, call: Value) -> Answer {
         let call = with(call, json!({"framework_id": {"value": self.framework_id}}));
@@ -241,10 +268,7 @@ impl Scheduler {
             event["type"] == "UPDATE" && event["update"]["status"]["task_id"]["value"] == task
         });
         let status = event["update"]["status"].clone();
-        if status.get("uuid").is_some() {
-            self.accepted(json!({"type": "ACKNOWLEDGE", "acknowledge": {"agent_id": status["agent_id"],
-                "task_id": status["task_id"], "uuid": status["uuid"]}}));
-        }
+        self.acknowledge(&status);
         status
     }
 

@@ -24,6 +24,8 @@ pub struct Launch {
     pub command: CommandInfo,
     /// The sandbox; made by the containerizer, owned by `user`.
     pub directory: PathBuf,
+    /// What a later agent must know of the container is noted here; made and removed by the containerizer.
+    pub meta: PathBuf,
     /// Run as this user; `None`: as the agent itself (`--no-switch_user`).
     pub user: Option<String>,
     /// The whole environment beyond what the command brings.
@@ -32,10 +34,23 @@ pub struct Launch {
     pub allowed: Allowed,
 }
 
+/// A container that an earlier agent launched, and that may still run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Survivor {
+    pub container: ContainerId,
+    pub framework: FrameworkId,
+    pub executor: ExecutorId,
+    /// As its `Launch` had them.
+    pub directory: PathBuf,
+    pub meta: PathBuf,
+    /// What it may use by now.
+    pub allowed: Allowed,
+}
+
 /// What became of a container.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Report {
-    /// Fetched and forked.
+    /// Fetched and forked, or found to be still there.
     Launched { container: ContainerId, pid: u32 },
     /// It never ran: the fetch or the fork failed. `Terminated` does not follow.
     /// A container destroyed before it ran is not this but `Terminated`, without `Launched` before it.
@@ -53,4 +68,6 @@ pub enum Exit {
     Signal(i32),
     /// Destroyed by us.
     Destroyed,
+    /// Nobody saw it: it is one of an earlier agent.
+    Unknown,
 }

@@ -6,19 +6,20 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use imbl::{OrdMap, Vector};
+use imbl::{OrdMap, OrdSet, Vector};
 use tracing::{debug, info, warn};
 
 use super::environment::{environment, grace_period};
-use super::state::{Connection, Executor, ExecutorPhase, Phase, State, Termination};
+use super::state::{Connection, Executor, ExecutorPhase, Met, Phase, State, Termination};
 use super::statuses::update_task;
 use super::{Effect, Effects, Timer, allowed, command};
+use crate::agent::checkpoint::Fact;
 use crate::agent::containerizer::{Exit, Launch, Report};
 use crate::agent::paths;
 use crate::base::duration;
 use crate::base::time::Time;
 use crate::proto::internal::{
-    ExitedExecutorMessage, FrameworkToExecutorMessage, KillTaskMessage, RunTaskMessage,
+    CheckpointedExecutor, ExitedExecutorMessage, FrameworkToExecutorMessage, KillTaskMessage, RunTaskMessage,
     ShutdownExecutorMessage,
 };
 use crate::proto::message::Message;
@@ -27,51 +28,62 @@ use crate::proto::{
     ContainerId, ExecutorId, ExecutorInfo, FrameworkId, TaskInfo, TaskState, executor, executor_info,
 };
 
-/// Whether a restarted agent finds its executors again. Until it does, none is told to wait for that: it would
-/// run on for 15 minutes, with a task that its scheduler was told is lost.
-const RECOVERS: bool = false;
+/// In place of what `wait` tells.
+const NEVER_RAN: i32 = -1;
 
 impl State {
-    /// Makes an executor of a framework that is here, and starts its container.
+    /// Makes an executor of a framework that is here. What it gives is to be kept, and then launched.
     pub(super) fn add_executor(
         &mut self,
-        now: Time,
         framework: &FrameworkId,
         info: ExecutorInfo,
         generated: bool,
         tasks: &[TaskInfo],
-        out: &mut Effects,
-    ) {
+    ) -> Option<(Fact, Box<Launch>)> {
         let container = ContainerId { value: self.uuid().to_string(), parent: None };
         let agent = self.node.id();
         let config = self.node.config.clone();
         let id = info.executor_id.clone();
         let directory = paths::sandbox(&config.work_dir, &agent, framework, &id, &container);
-        let Some(owner) = self.node.framework_mut(framework) else { return };
+        let owner = self.node.framework_mut(framework)?;
         let mut to_run = info.command.clone().unwrap_or_default();
         if info.r#type == Some(executor_info::Type::Default as i32) {
             to_run = command::default_executor_command(&config);
         }
         let user = to_run.user.clone().unwrap_or_else(|| owner.info.user.clone());
-        let checkpoint = RECOVERS && owner.info.checkpoint();
         let launch = Launch {
             container: container.clone(),
             framework: framework.clone(),
             executor: id.clone(),
             command: to_run,
             directory: directory.clone(),
+            meta: paths::meta_run(&config.work_dir, &agent, framework, &id, &container),
             user: (config.switch_user && !user.is_empty()).then_some(user),
-            environment: environment(&config, &agent, &info, &directory, checkpoint),
+            environment: environment(&config, &agent, &info, &directory, owner.checkpoint),
             allowed: allowed::at_first(&info, tasks),
         };
         info!(executor = %id, %framework, container = %container.value, "launching an executor");
-        owner.executors.insert(
-            id.clone(),
-            Arc::new(new_executor(framework.clone(), info, container.clone(), directory, generated)),
-        );
-        self.containers.insert(container.clone(), (framework.clone(), id));
-        out.push(Effect::Launch(Box::new(launch)));
-        let at = now + config.executor_registration_timeout;
+        let executor = new_executor(framework.clone(), info, container.clone(), directory, generated);
+        let fact = Fact::Executor(Box::new(CheckpointedExecutor {
+            run: executor.run(),
+            info: (*executor.info).clone(),
+            generated: Some(generated),
+        }));
+        owner.executors.insert(id.clone(), Arc::new(executor));
+        self.containers.insert(container, (framework.clone(), id));
+        Some((fact, Box::new(launch)))
+    }
+
+    /// Starts the container of a new executor, unless it was told to end meanwhile.
+    pub(super) fn launch(&mut self, now: Time, launch: Box<Launch>, out: &mut Effects) {
+        let container = launch.container.clone();
+        let Some((_, executor)) = self.by_container(&container) else { return };
+        if executor.phase == ExecutorPhase::Terminating {
+            self.terminated(now, &container, NEVER_RAN, out);
+            return;
+        }
+        out.push(Effect::Launch(launch));
+        let at = now + self.node.config.executor_registration_timeout;
         out.push(Effect::Wake { at, timer: Timer::ExecutorRegistration { container } });
     }
 
@@ -221,7 +233,7 @@ impl State {
                     let state = TaskState::TaskFailed;
                     executor.termination = Some(Termination { state, reason, message });
                 }
-                self.terminated(now, &container, -1, out);
+                self.terminated(now, &container, NEVER_RAN, out);
             }
             Report::Limited { container, reason, message } => {
                 info!(container = %container.value, message, "a container went beyond what it may use");
@@ -235,11 +247,18 @@ impl State {
             }
             Report::Terminated { container, exit } => {
                 info!(container = %container.value, ?exit, "a container is gone");
+                if exit == Exit::Unknown
+                    && let Some((framework, id)) = self.containers.get(&container).cloned()
+                    && let Some(executor) = self.node.executor_mut(&framework, &id)
+                {
+                    executor.termination.get_or_insert_with(lost_sight);
+                }
                 // As `wait` tells it, which is what ExitedExecutorMessage carries.
                 let status = match exit {
                     Exit::Code(code) => (code & 0xff) << 8,
                     Exit::Signal(signal) => signal,
                     Exit::Destroyed => 9,
+                    Exit::Unknown => NEVER_RAN,
                 };
                 self.terminated(now, &container, status, out);
             }
@@ -303,6 +322,7 @@ impl State {
             self.remove_executor(&framework_id, &id, out);
         }
         self.remove_framework_if_idle(&framework_id, out);
+        self.not_awaited(now, container, out);
     }
 
     /// The master's entry for the executor can go. `status` is as `wait` tells it, -1 if nothing ever ran.
@@ -324,6 +344,9 @@ impl State {
 
     /// From the executors that are here to those that were.
     pub(super) fn remove_executor(&mut self, framework: &FrameworkId, id: &ExecutorId, out: &mut Effects) {
+        if let Some(executor) = self.node.executor(framework, id) {
+            self.note(framework, || Fact::ExecutorGone(executor.run()), out);
+        }
         let most = self.node.config.max_completed_executors_per_framework;
         let Some(framework) = self.node.framework_mut(framework) else { return };
         let Some(executor) = framework.executors.remove(id) else { return };
@@ -344,7 +367,16 @@ impl State {
     }
 }
 
-fn new_executor(
+/// What is said of tasks whose container an earlier agent left and that is not there.
+fn lost_sight() -> Termination {
+    Termination {
+        state: TaskState::TaskFailed,
+        reason: Reason::ExecutorTerminated,
+        message: "Abnormal executor termination: unknown container".to_owned(),
+    }
+}
+
+pub(super) fn new_executor(
     framework: FrameworkId,
     info: ExecutorInfo,
     container: ContainerId,
@@ -361,7 +393,10 @@ fn new_executor(
         generated,
         phase: ExecutorPhase::Registering,
         connection: Connection::None,
+        met: Met::Never,
+        former_pid: None,
         queued_tasks: Vector::new(),
+        unsaved_tasks: OrdSet::new(),
         queued_groups: Vector::new(),
         launched_tasks: OrdMap::new(),
         pending_kills: OrdMap::new(),

@@ -10,15 +10,18 @@ use tracing::{info, warn};
 
 use super::state::{ExecutorPhase, Framework, MAX_COMPLETED_FRAMEWORKS, Phase, State};
 use super::{Effect, Effects};
+use crate::agent::checkpoint::Fact;
 use crate::agent::paths;
 use crate::base::time::Time;
 use crate::base::upid::Upid;
-use crate::proto::internal::{FrameworkToExecutorMessage, UnregisterSlaveMessage, UpdateFrameworkMessage};
+use crate::proto::internal::{
+    CheckpointedFramework, FrameworkToExecutorMessage, UnregisterSlaveMessage, UpdateFrameworkMessage,
+};
 use crate::proto::{FrameworkId, FrameworkInfo, executor};
 
 impl State {
     /// Does nothing for one that is here.
-    pub(super) fn add_framework(&mut self, info: &FrameworkInfo, pid: Option<Upid>) {
+    pub(super) fn add_framework(&mut self, info: &FrameworkInfo, pid: Option<Upid>, out: &mut Effects) {
         let Some(id) = info.id.clone() else { return };
         if self.node.frameworks.contains_key(&id) {
             return;
@@ -30,12 +33,15 @@ impl State {
             id: id.clone(),
             info: Arc::new(info.clone()),
             pid,
+            checkpoint: self.node.config.checkpoint && info.checkpoint(),
             terminating: false,
             executors: OrdMap::new(),
             tasks: OrdMap::new(),
             completed_executors: past.map_or_else(Vector::new, |past| past.completed_executors.clone()),
         };
-        self.node.frameworks.insert(id, Arc::new(framework));
+        let fact = described(&framework);
+        self.node.frameworks.insert(id.clone(), Arc::new(framework));
+        self.note(&id, || fact, out);
     }
 
     /// The master has no such framework any more.
@@ -79,6 +85,7 @@ impl State {
             return;
         }
         self.updates.cleanup(id);
+        self.note(id, || Fact::FrameworkGone(id.clone()), out);
         if let Some(framework) = self.node.frameworks.remove(id) {
             info!(framework = %id, "removed a framework");
             let path = paths::framework(&self.node.config.work_dir, &self.node.id(), id);
@@ -89,7 +96,7 @@ impl State {
             }
         }
         if self.node.phase == Phase::Terminating && self.node.frameworks.is_empty() {
-            out.push(Effect::Exit("every framework has ended".to_owned()));
+            self.exit("every framework has ended", out);
         }
     }
 
@@ -107,6 +114,9 @@ impl State {
             framework.info = Arc::new(info);
         }
         framework.pid = message.pid.as_deref().and_then(scheduler_pid);
+        if let Some(framework) = self.node.framework(&id) {
+            self.note(&id, || described(framework), out);
+        }
         // Its scheduler may be another one, which has heard nothing yet.
         for forward in self.updates.resume_framework(now, &id) {
             self.forward(Some(forward), out);
@@ -148,13 +158,13 @@ impl State {
         self.terminate(now, out);
     }
 
-    fn terminate(&mut self, now: Time, out: &mut Effects) {
+    pub(super) fn terminate(&mut self, now: Time, out: &mut Effects) {
         if self.node.phase == Phase::Terminating {
             return;
         }
         self.node.phase = Phase::Terminating;
         if self.node.frameworks.is_empty() {
-            out.push(Effect::Exit("nothing runs here".to_owned()));
+            self.exit("nothing runs here", out);
             return;
         }
         let all: Vec<_> = self.node.frameworks.keys().cloned().collect();
@@ -162,6 +172,12 @@ impl State {
             self.end_framework(now, &id, out);
         }
     }
+}
+
+fn described(framework: &Framework) -> Fact {
+    let info = (*framework.info).clone();
+    let pid = framework.pid.as_ref().map(Upid::to_string);
+    Fact::Framework(Box::new(CheckpointedFramework { info, pid }))
 }
 
 /// The address of a v0 scheduler. Masters write that of a v1 one, which has none, as `@0.0.0.0:0`.

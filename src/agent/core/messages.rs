@@ -42,6 +42,7 @@ impl State {
                 }
             }
             Message::RegisterExecutor(message) => self.register_executor(now, from, *message, out),
+            Message::ReregisterExecutor(message) => self.reregister_executor(now, from, *message, out),
             Message::StatusUpdate(message) => self.status_update_v0(now, from, *message, out),
             Message::ExecutorToFramework(message) => self.executor_message_v0(from, *message, out),
             message if self.is_leader(from) => self.master_message(now, message, out),

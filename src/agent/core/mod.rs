@@ -6,12 +6,15 @@
 
 mod allowed;
 mod calls;
+mod checkpoint;
 mod command;
 mod environment;
 mod executors;
 mod frameworks;
 pub mod invariants;
 mod messages;
+mod reconfiguration;
+mod recovery;
 mod registration;
 pub mod state;
 mod statuses;
@@ -25,12 +28,15 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use crate::agent::checkpoint::Fact;
 use crate::agent::containerizer::isolators::limits::Allowed;
-use crate::agent::containerizer::{Launch, Report};
+use crate::agent::containerizer::{Launch, Report, Survivor};
 use crate::base::time::Time;
 use crate::base::upid::Upid;
 use crate::proto::message::Message;
 use crate::proto::{ContainerId, FrameworkId, TaskId, executor};
+pub use checkpoint::Then;
+pub use recovery::{Recovered, Refused};
 pub use registration::CAPABILITIES;
 pub use state::State;
 pub use tasks::describe;
@@ -80,6 +86,8 @@ pub enum Event {
     StreamClosed(StreamId),
     /// The containerizer's word on a container.
     Report(Report),
+    /// The facts that went with this are durable.
+    Saved(Then),
     Timer(Timer),
     /// The agent is to leave the cluster for good (SIGUSR1, or `mesos local` ends): it unregisters, its
     /// executors are destroyed, then it exits.
@@ -97,6 +105,10 @@ pub enum Timer {
     Ping { number: u64 },
     /// `--executor_registration_timeout`, from the container's launch.
     ExecutorRegistration { container: ContainerId },
+    /// `--executor_reregistration_timeout`, from the agent's start: who is not back is not waited for.
+    ExecutorReregistration,
+    /// A v0 executor that is not back is called once more.
+    Reconnect { container: ContainerId },
     /// `--executor_shutdown_grace_period`, from the SHUTDOWN event.
     ExecutorShutdown { container: ContainerId },
     /// A status update went unacknowledged.
@@ -128,6 +140,13 @@ pub enum Effect {
         reply: ReplyId,
         answer: Answer,
     },
+    /// Keep these facts, in the order of all such effects; `Saved` follows if it is waited for.
+    Checkpoint {
+        facts: Vec<Fact>,
+        then: Option<Then>,
+    },
+    /// Find the containers of an earlier agent: their fates come back as `Report`s. Others are killed.
+    Recover(Vec<Survivor>),
     /// Start a container; its fate comes back as `Report`s.
     Launch(Box<Launch>),
     /// A container may use this from now on.
@@ -177,6 +196,7 @@ impl State {
             Event::Call { reply, call } => self.call(now, reply, *call, out),
             Event::StreamClosed(stream) => self.stream_closed(&stream),
             Event::Report(report) => self.report(now, report, out),
+            Event::Saved(then) => self.go_on(now, then, out),
             Event::Timer(timer) => self.timer(now, timer, out),
             Event::Shutdown(why) => self.leave(now, why, out),
         }
@@ -188,6 +208,8 @@ impl State {
             Timer::Register { number } => self.register(now, number, out),
             Timer::Ping { number } => self.ping_timeout(number, out),
             Timer::ExecutorRegistration { container } => self.registration_timeout(&container, out),
+            Timer::ExecutorReregistration => self.reregistration_timeout(now, out),
+            Timer::Reconnect { container } => self.reconnect_again(now, container, out),
             Timer::ExecutorShutdown { container } => self.shutdown_timeout(&container, out),
             Timer::Retry { framework, task, number } => self.retry(now, &framework, &task, number, out),
             Timer::Heartbeat { stream } => self.heartbeat(now, stream, out),

@@ -11,6 +11,7 @@ use tracing::{info, warn};
 
 use super::state::{Phase, State};
 use super::{Effect, Effects, Leader, Timer};
+use crate::agent::checkpoint::Fact;
 use crate::base::time::Time;
 use crate::base::upid::Upid;
 use crate::proto::internal::{
@@ -44,6 +45,10 @@ pub const CAPABILITIES: [agent_info::capability::Type; 4] = [
 impl State {
     /// A detector tells who leads. Registration follows within `--registration_backoff_factor`.
     pub(super) fn leader_seen(&mut self, now: Time, leader: Option<Leader>, out: &mut Effects) {
+        if self.node.phase == Phase::Recovering {
+            // It is asked for again when that is over.
+            return;
+        }
         self.disconnect();
         self.node.leader = leader;
         let Some(leader) = &self.node.leader else {
@@ -165,7 +170,13 @@ impl State {
             Phase::Disconnected => {
                 info!(agent = %id, "registered");
                 let mut info = (*self.node.info).clone();
+                let new = info.id.is_none();
                 info.id = Some(id);
+                if new && self.node.config.checkpoint {
+                    // What comes later is not durable before this is.
+                    let fact = Fact::Agent(Box::new(info.clone()));
+                    out.push(Effect::Checkpoint { facts: vec![fact], then: None });
+                }
                 self.node.info = info.into();
                 self.run(now, out);
                 if self.registration.missed {
@@ -177,7 +188,7 @@ impl State {
                 }
             }
             Phase::Running => warn!(agent = %id, "already registered"),
-            Phase::Terminating => return,
+            Phase::Terminating | Phase::Recovering => return,
         }
         self.tell_resources(out);
     }
@@ -200,7 +211,7 @@ impl State {
                 self.run(now, out);
             }
             Phase::Running => warn!(agent = %message.agent_id, "already reregistered"),
-            Phase::Terminating => return,
+            Phase::Terminating | Phase::Recovering => return,
         }
         self.tell_resources(out);
         for reconciliation in message.reconciliations {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use imbl::{OrdMap, Vector};
+use imbl::{OrdMap, OrdSet, Vector};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
@@ -37,6 +37,8 @@ pub struct State {
     pub(super) containers: BTreeMap<ContainerId, (FrameworkId, ExecutorId)>,
     /// Streams that executors are reached by.
     pub(super) streams: BTreeMap<StreamId, (FrameworkId, ExecutorId)>,
+    /// Containers of an earlier agent whose executors are not back; while there are some no master is looked for.
+    pub(super) awaited: BTreeSet<ContainerId>,
     rng: ChaCha8Rng,
 }
 
@@ -61,11 +63,32 @@ pub struct Config {
     pub executor_registration_timeout: Duration,
     pub executor_reregistration_timeout: Duration,
     pub executor_shutdown_grace_period: Duration,
+    pub executor_reregistration_retry_interval: Option<Duration>,
     pub recovery_timeout: Duration,
+    /// Whether frameworks that want it have what they need to outlive the agent.
+    pub checkpoint: bool,
+    pub recover: Recover,
+    pub reconfiguration_policy: ReconfigurationPolicy,
     /// What every executor's environment starts from: `--executor_environment_variables` and the agent's
     /// own `LIBPROCESS_IP`, nothing else of the agent's own.
     pub executor_environment: BTreeMap<String, String>,
     pub max_completed_executors_per_framework: usize,
+}
+
+/// What becomes of executors that an earlier agent left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Recover {
+    Reconnect,
+    /// They are ended, and then the agent ends.
+    Cleanup,
+}
+
+/// What may differ from an earlier agent under the same id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReconfigurationPolicy {
+    Equal,
+    /// More resources, attributes that were not there, a domain that was not there.
+    Additive,
 }
 
 /// Everything that a read may show. Cloning it is cheap.
@@ -103,6 +126,8 @@ impl Node {
 /// Where the agent stands with its master.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
+    /// Executors of an earlier agent are waited for.
+    Recovering,
     /// Not registered with a leading master, or no longer sure of it.
     Disconnected,
     /// Registered.
@@ -166,6 +191,8 @@ pub struct Framework {
     pub info: Arc<FrameworkInfo>,
     /// A v0 scheduler's address.
     pub pid: Option<Upid>,
+    /// Whether a restarted agent goes on with it: it wants that, and the agent has not been told otherwise.
+    pub checkpoint: bool,
     /// Shutting down: its updates are no longer kept.
     pub terminating: bool,
     pub executors: OrdMap<ExecutorId, Arc<Executor>>,
@@ -190,8 +217,14 @@ pub struct Executor {
     pub generated: bool,
     pub phase: ExecutorPhase,
     pub connection: Connection,
+    /// Whether it has been there, and that is kept.
+    pub met: Met,
+    /// Where an earlier agent reached it, if it is a v0 one.
+    pub former_pid: Option<Upid>,
     /// Sent to the executor once it is there, in the order they came.
     pub queued_tasks: Vector<Arc<TaskInfo>>,
+    /// Those of the queue that are not durable yet; they are not sent before.
+    pub unsaved_tasks: OrdSet<TaskId>,
     /// Their tasks are in `queued_tasks` too.
     pub queued_groups: Vector<Arc<TaskGroupInfo>>,
     /// Sent to the executor and not known to have ended.
@@ -215,6 +248,15 @@ pub enum ExecutorPhase {
     Terminating,
     /// Its container is gone; kept until its updates are acknowledged.
     Terminated,
+}
+
+/// Whether an executor may have got what was meant for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Met {
+    Never,
+    /// It is there, and nothing is sent before that is durable.
+    Saving,
+    Known,
 }
 
 /// How the executor is reached.
@@ -248,6 +290,10 @@ pub struct Counters {
     pub valid_framework_messages: u64,
     pub invalid_framework_messages: u64,
     pub executors_terminated: u64,
+    /// What could not be read of what an earlier agent left.
+    pub recovery_errors: u64,
+    /// How long it took until the executors of an earlier agent were back, or given up.
+    pub recovery_time: Option<Duration>,
     pub container_launch_errors: u64,
 }
 
@@ -280,6 +326,7 @@ impl State {
             launches: Launches::default(),
             containers: BTreeMap::new(),
             streams: BTreeMap::new(),
+            awaited: BTreeSet::new(),
             rng: ChaCha8Rng::seed_from_u64(seed),
         };
         state.registration.resource_version = state.uuid_bytes();
@@ -380,6 +427,11 @@ impl Executor {
             || self.completed_tasks.iter().any(said)
     }
 
+    /// It waits for a task, and the only ones that it was made for were killed before it was there.
+    pub(super) fn has_nothing_to_do(&self) -> bool {
+        !self.ever_sent_task() && self.queued_tasks.is_empty()
+    }
+
     pub fn is_queued(&self, task: &TaskId) -> bool {
         self.queued_tasks.iter().any(|queued| queued.task_id == *task)
     }
@@ -393,6 +445,7 @@ impl Executor {
     pub(super) fn dequeue(&mut self, task: &TaskId) -> Option<Arc<TaskInfo>> {
         let at = self.queued_tasks.iter().position(|queued| queued.task_id == *task)?;
         let dequeued = self.queued_tasks.remove(at);
+        self.unsaved_tasks.remove(task);
         let queued = &self.queued_tasks;
         self.queued_groups.retain(|group| {
             group.tasks.iter().any(|member| queued.iter().any(|task| task.task_id == member.task_id))

@@ -5,16 +5,19 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use tracing::{debug, info, warn};
 
 use super::state::{Executor, ExecutorPhase, MAX_COMPLETED_TASKS_PER_EXECUTOR, Phase, State};
-use super::{Effect, Effects, Timer, allowed, tasks};
-use crate::agent::updates::{Forward, is_terminal};
+use super::{Effect, Effects, Then, Timer, allowed, tasks};
+use crate::agent::checkpoint::Fact;
+use crate::agent::updates::{Forward, Taken, is_terminal};
 use crate::base::time::Time;
 use crate::base::upid::Upid;
 use crate::base::uuid::is_uuid;
 use crate::proto::internal::{
-    ReconcileTasksMessage, StatusUpdate, StatusUpdateAcknowledgementMessage, StatusUpdateMessage,
+    CheckpointedAcknowledgement, ReconcileTasksMessage, StatusUpdate, StatusUpdateAcknowledgementMessage,
+    StatusUpdateMessage,
 };
 use crate::proto::task_status::{Reason, Source};
 use crate::proto::{
@@ -24,7 +27,7 @@ use crate::proto::{
 
 /// Who says it, and so who is told that it was taken.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Origin {
+pub enum Origin {
     Agent,
     /// An executor with an event stream.
     Http(ExecutorId),
@@ -120,7 +123,7 @@ impl State {
             status.executor_id.clone_from(&update.executor_id);
         }
         let Some(executor) = self.node.executor_of(&update.framework_id, &update.status.task_id) else {
-            self.unknown_task(now, update, &origin, out);
+            self.unknown_task(now, update, origin, out);
             return;
         };
         let (framework, executor_id) = (update.framework_id.clone(), executor.id.clone());
@@ -144,13 +147,49 @@ impl State {
                     let (container, allowed) = (executor.container.clone(), allowed::now(executor));
                     out.push(Effect::Update { container, allowed });
                 }
-                let forward = self.updates.update(now, update.clone());
-                self.forward(forward, out);
+                self.keep_update(now, update, origin, out);
             }
-            // The executor hears that it was taken all the same, lest it repeat itself.
-            Err(why) => warn!(task = %update.status.task_id, why, "dropped a status update"),
+            Err(why) => {
+                warn!(task = %update.status.task_id, why, "dropped a status update");
+                let StatusUpdate { framework_id, status, uuid, .. } = update;
+                let uuid = uuid.unwrap_or_default();
+                // The executor hears that it was taken all the same, lest it repeat itself; but not before that is
+                // true, should it repeat itself right now.
+                if !self.updates.is_being_kept(&framework_id, &status.task_id, &uuid) {
+                    self.taken(&framework_id, &status.task_id, uuid, &origin, out);
+                }
+            }
         }
-        self.taken(&update, &origin, out);
+    }
+
+    /// An update that is worth to be sent on: kept first, if it is new.
+    pub(super) fn keep_update(&mut self, now: Time, update: StatusUpdate, origin: Origin, out: &mut Effects) {
+        let (framework, task) = (update.framework_id.clone(), update.status.task_id.clone());
+        let uuid = update.uuid.clone().unwrap_or_default();
+        match self.updates.take(update.clone()) {
+            Taken::New => {
+                let then = Then::Updated { framework: framework.clone(), task, uuid, origin };
+                self.keep(now, &framework, || vec![Fact::Update(Box::new(update))], then, out);
+            }
+            Taken::Again { kept: true } => self.taken(&framework, &task, uuid, &origin, out),
+            // Its first copy is on its way to the disk.
+            Taken::Again { kept: false } => {}
+        }
+    }
+
+    /// `keep_update` goes on here: a restarted agent would know of it.
+    pub(super) fn updated(
+        &mut self,
+        now: Time,
+        framework: &FrameworkId,
+        task: &TaskId,
+        uuid: &Bytes,
+        origin: &Origin,
+        out: &mut Effects,
+    ) {
+        let forward = self.updates.kept(now, framework, task, uuid);
+        self.forward(forward, out);
+        self.taken(framework, task, uuid.clone(), origin, out);
     }
 
     fn check_update(&self, update: &StatusUpdate) -> Result<(), &'static str> {
@@ -170,7 +209,7 @@ impl State {
     }
 
     /// No executor has this task: it was never launched, or all was said of it.
-    fn unknown_task(&mut self, now: Time, update: StatusUpdate, origin: &Origin, out: &mut Effects) {
+    fn unknown_task(&mut self, now: Time, update: StatusUpdate, origin: Origin, out: &mut Effects) {
         let completed = |executor: &Executor| {
             let of_task = executor.completed_tasks.iter().find(|task| task.task_id == update.status.task_id);
             of_task.is_some_and(|task| task.statuses.iter().any(|status| status.uuid == update.uuid))
@@ -178,11 +217,11 @@ impl State {
         let executor = update.executor_id.as_ref();
         if executor.and_then(|id| self.node.executor(&update.framework_id, id)).is_some_and(completed) {
             debug!(task = %update.status.task_id, "a status update that was acknowledged long ago");
+            let uuid = update.uuid.clone().unwrap_or_default();
+            self.taken(&update.framework_id, &update.status.task_id, uuid, &origin, out);
         } else {
-            let forward = self.updates.update(now, update.clone());
-            self.forward(forward, out);
+            self.keep_update(now, update, origin, out);
         }
-        self.taken(&update, origin, out);
     }
 
     /// Which container the task is in and how it is reached. Not for tasks that never reached one.
@@ -218,9 +257,15 @@ impl State {
     }
 
     /// Tells the executor that it need not keep the update any longer.
-    fn taken(&mut self, update: &StatusUpdate, origin: &Origin, out: &mut Effects) {
-        let task_id = update.status.task_id.clone();
-        let uuid = update.uuid.clone().unwrap_or_default();
+    fn taken(
+        &mut self,
+        framework: &FrameworkId,
+        task: &TaskId,
+        uuid: Bytes,
+        origin: &Origin,
+        out: &mut Effects,
+    ) {
+        let task_id = task.clone();
         match origin {
             Origin::Agent => {}
             Origin::Http(executor) => {
@@ -229,12 +274,12 @@ impl State {
                     acknowledged: Some(executor::event::Acknowledged { task_id, uuid }),
                     ..executor::Event::default()
                 };
-                self.tell_executor(&update.framework_id, executor, event, out);
+                self.tell_executor(framework, executor, event, out);
             }
             Origin::Pid(pid) => {
                 let message = StatusUpdateAcknowledgementMessage {
                     agent_id: self.node.id(),
-                    framework_id: update.framework_id.clone(),
+                    framework_id: framework.clone(),
                     task_id,
                     uuid,
                 };
@@ -289,21 +334,35 @@ impl State {
         out: &mut Effects,
     ) {
         let StatusUpdateAcknowledgementMessage { framework_id, task_id, uuid, .. } = message;
-        if self.node.phase == Phase::Disconnected {
+        if !matches!(self.node.phase, Phase::Running | Phase::Terminating) {
             // It may be meant for what the agent was before it lost its master.
             warn!(task = %task_id, "ignored an acknowledgement: not registered");
             return;
         }
-        let acknowledged = match self.updates.acknowledge(now, &framework_id, &task_id, &uuid) {
-            Ok(acknowledged) => acknowledged,
-            Err(why) => {
-                warn!(task = %task_id, framework = %framework_id, %why, "ignored an acknowledgement");
-                return;
-            }
-        };
+        if let Err(why) = self.updates.acknowledging(&framework_id, &task_id, &uuid) {
+            warn!(task = %task_id, framework = %framework_id, %why, "ignored an acknowledgement");
+            return;
+        }
+        let framework = framework_id.clone();
+        let then = Then::Heard { framework: framework.clone(), task: task_id.clone(), uuid: uuid.clone() };
+        let fact = CheckpointedAcknowledgement { framework_id, task_id, uuid };
+        self.keep(now, &framework, || vec![Fact::Acknowledged(fact)], then, out);
+    }
+
+    /// `acknowledged` goes on here: a restarted agent would not send it again.
+    pub(super) fn heard(
+        &mut self,
+        now: Time,
+        framework: &FrameworkId,
+        task: &TaskId,
+        uuid: &Bytes,
+        out: &mut Effects,
+    ) {
+        // Its framework may have been shut down since.
+        let Ok(acknowledged) = self.updates.acknowledge(now, framework, task, uuid) else { return };
         self.forward(acknowledged.next, out);
         if acknowledged.terminated {
-            self.complete_task(&framework_id, &task_id, out);
+            self.complete_task(framework, task, out);
         }
     }
 
@@ -355,13 +414,12 @@ impl State {
             // Named when the agent comes to a new master, the framework is known there, or over: else what is said
             // here would await its acknowledgement for ever.
             if let Some(info) = &message.framework {
-                self.add_framework(info, None);
+                self.add_framework(info, None, out);
             }
             let (reason, text) = (Reason::Reconciliation, "Reconciliation: task unknown to the agent");
             // Past `status_update`, which knows no tasks of frameworks that are not here.
             let update = self.own_status(now, &id, &task, state, reason, text, None);
-            let forward = self.updates.update(now, update);
-            self.forward(forward, out);
+            self.keep_update(now, update, Origin::Agent, out);
         }
         if missing {
             self.outdate(out);

@@ -8,9 +8,11 @@ use std::time::Duration;
 use tracing::{info, warn};
 
 use super::executors::simple;
-use super::state::{Connection, ExecutorPhase, Phase, State};
-use super::{Answer, Effect, Effects, ReplyId, StreamId, Timer, tasks};
+use super::state::{Connection, ExecutorPhase, Met, Phase, State};
+use super::{Answer, Effect, Effects, ReplyId, StreamId, Then, Timer, tasks};
+use crate::agent::checkpoint::Fact;
 use crate::base::time::Time;
+use crate::proto::internal::{CheckpointedConnection, CheckpointedRun};
 use crate::proto::task_status::Reason;
 use crate::proto::{ExecutorId, FrameworkId, TaskId, TaskState, executor};
 
@@ -43,7 +45,7 @@ impl State {
             out.push(Effect::CloseStream(stream));
             return;
         }
-        let first = phase == Some(ExecutorPhase::Registering);
+        let met = self.node.executor(&framework, &id).map_or(Met::Never, |executor| executor.met);
         self.connect(&framework, &id, Connection::Http(stream.clone()), out);
         self.streams.insert(stream.clone(), (framework.clone(), id.clone()));
         out.push(Effect::Wake { at: now + HEARTBEAT_INTERVAL, timer: Timer::Heartbeat { stream } });
@@ -52,10 +54,40 @@ impl State {
             self.executor_status(now, &framework, &id, update.status, out);
         }
         let known = subscribe.unacknowledged_tasks.into_iter().map(|task| task.task_id).collect();
-        if !first {
+        if met == Met::Known {
             self.drop_lost_launches(now, &framework, &id, &known, out);
         }
-        self.welcome(now, &framework, &id, out);
+        self.meet(now, &framework, &id, out);
+    }
+
+    /// An executor is connected. One that is there for the first time gets nothing before that is durable, so that
+    /// a restarted agent knows what may have been sent.
+    pub(super) fn meet(&mut self, now: Time, framework: &FrameworkId, id: &ExecutorId, out: &mut Effects) {
+        let Some(executor) = self.node.executor_mut(framework, id) else { return };
+        match executor.met {
+            Met::Known => self.welcome(now, framework, id, out),
+            // `met` goes on, whichever way it is reached then.
+            Met::Saving => {}
+            Met::Never => {
+                executor.met = Met::Saving;
+                let run = executor.run();
+                let pid = match &executor.connection {
+                    Connection::Pid(pid) => Some(pid.to_string()),
+                    Connection::Http(_) | Connection::None => None,
+                };
+                let fact = CheckpointedConnection { run: run.clone(), pid };
+                self.keep(now, framework, || vec![Fact::Connected(Box::new(fact))], Then::Met(run), out);
+            }
+        }
+    }
+
+    /// `meet` goes on here.
+    pub(super) fn met(&mut self, now: Time, run: &CheckpointedRun, out: &mut Effects) {
+        let Some(executor) = self.executor_in(run) else { return };
+        executor.met = Met::Known;
+        if executor.phase == ExecutorPhase::Running && executor.connection != Connection::None {
+            self.welcome(now, &run.framework_id, &run.executor_id, out);
+        }
     }
 
     /// The executor is reached in this way from now on. An older stream is closed.
@@ -76,7 +108,7 @@ impl State {
     }
 
     /// Tasks that were sent and that the executor does not know were lost on the way.
-    fn drop_lost_launches(
+    pub(super) fn drop_lost_launches(
         &mut self,
         now: Time,
         framework: &FrameworkId,
@@ -112,9 +144,8 @@ impl State {
     ) {
         let Some(framework) = self.node.framework(framework_id) else { return };
         let Some(executor) = framework.executors.get(id) else { return };
-        if !executor.ever_sent_task() && executor.queued_tasks.is_empty() {
-            warn!(executor = %id, "an executor has no task: all were killed before it was there");
-            self.shut_down_executor(now, framework_id, id, out);
+        if executor.has_nothing_to_do() {
+            self.catch_up(now, framework_id, id, out);
             return;
         }
         let event = executor::Event {
@@ -128,6 +159,25 @@ impl State {
             ..executor::Event::default()
         };
         self.tell_executor(framework_id, id, event, out);
+        self.catch_up(now, framework_id, id, out);
+    }
+
+    /// What waited for the executor, or, if there is nothing it could do, SHUTDOWN.
+    pub(super) fn catch_up(
+        &mut self,
+        now: Time,
+        framework_id: &FrameworkId,
+        id: &ExecutorId,
+        out: &mut Effects,
+    ) {
+        let Some(executor) = self.node.executor(framework_id, id) else { return };
+        let container = executor.container.clone();
+        if executor.has_nothing_to_do() {
+            warn!(executor = %id, "an executor has no task: all were killed before it was there");
+            self.shut_down_executor(now, framework_id, id, out);
+            self.not_awaited(now, &container, out);
+            return;
+        }
         self.deliver(framework_id, id, out);
         let kills = self
             .node
@@ -136,6 +186,7 @@ impl State {
         for (task, policy) in kills.unwrap_or_default() {
             self.tell_executor(framework_id, id, tasks::kill(task, policy), out);
         }
+        self.not_awaited(now, &container, out);
     }
 
     pub(super) fn heartbeat(&mut self, now: Time, stream: StreamId, out: &mut Effects) {

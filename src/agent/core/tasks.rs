@@ -8,12 +8,15 @@ use std::sync::Arc;
 use tracing::{info, warn};
 
 use super::frameworks::scheduler_pid;
-use super::state::{Connection, Executor, ExecutorPhase, Phase, State, is_partition_aware};
-use super::{Effect, Effects, allowed, command};
+use super::state::{Connection, Executor, ExecutorPhase, Met, Phase, State, is_partition_aware};
+use super::{Effect, Effects, Then, allowed, command};
+use crate::agent::checkpoint::Fact;
+use crate::agent::containerizer::Launch;
 use crate::agent::paths;
 use crate::base::time::Time;
 use crate::proto::internal::{
-    KillTaskMessage, ResourceVersionUuid, RunTaskGroupMessage, RunTaskMessage, StatusUpdateMessage,
+    CheckpointedRun, CheckpointedTasks, KillTaskMessage, ResourceVersionUuid, RunTaskGroupMessage,
+    RunTaskMessage, StatusUpdateMessage,
 };
 use crate::proto::task_status::Reason;
 use crate::proto::{
@@ -156,7 +159,7 @@ impl State {
             warn!(framework = ?id.value, "ignored tasks: the framework's id names no directory");
             return;
         }
-        self.add_framework(framework, pid);
+        self.add_framework(framework, pid, out);
         self.node.counters.staged_tasks += work.tasks().len() as u64;
         if self.is_outdated(&assignment) && self.node.phase == Phase::Running {
             // Lest the master holds on to an old version for ever.
@@ -288,16 +291,24 @@ impl State {
     fn take(&mut self, now: Time, assignment: Assignment, out: &mut Effects) {
         let Assignment { id, executor, work, generated, .. } = assignment;
         let executor_id = executor.executor_id.clone();
-        let is_new = self.node.executor(&id, &executor_id).is_none();
-        if is_new {
-            self.add_executor(now, &id, executor, generated, work.tasks(), out);
-        }
+        let new = match self.node.executor(&id, &executor_id) {
+            Some(_) => None,
+            None => self.add_executor(&id, executor, generated, work.tasks()),
+        };
         let Some(framework) = self.node.framework_mut(&id) else { return };
         for task in work.tasks() {
             info!(task = %task.task_id, framework = %id, executor = %executor_id, "took a task");
             framework.tasks.insert(task.task_id.clone(), executor_id.clone());
         }
         let Some(there) = framework.executors.get_mut(&executor_id).map(Arc::make_mut) else { return };
+        let tasks: Vec<TaskId> = work.tasks().iter().map(|task| task.task_id.clone()).collect();
+        there.unsaved_tasks.extend(tasks.iter().cloned());
+        let run = there.run();
+        let kept = CheckpointedTasks {
+            run: run.clone(),
+            tasks: work.tasks().to_vec(),
+            group: Some(matches!(work, Work::Group(_))),
+        };
         match work {
             Work::Task(task) => there.queued_tasks.push_back(task),
             Work::Group(group) => {
@@ -305,23 +316,49 @@ impl State {
                 there.queued_groups.push_back(group);
             }
         }
-        if !is_new {
-            // Before the work itself, which may need it at once.
-            let (container, allowed) = (there.container.clone(), allowed::now(there));
-            out.push(Effect::Update { container, allowed });
+        let (fact, launch) = new.unzip();
+        let facts = move || fact.into_iter().chain([Fact::Tasks(Box::new(kept))]).collect();
+        self.keep(now, &id, facts, Then::Took { run, launch, tasks }, out);
+    }
+
+    /// `take` goes on here: a restarted agent would know of these tasks.
+    pub(super) fn took(
+        &mut self,
+        now: Time,
+        run: &CheckpointedRun,
+        launch: Option<Box<Launch>>,
+        tasks: &[TaskId],
+        out: &mut Effects,
+    ) {
+        if let Some(executor) = self.executor_in(run) {
+            for task in tasks {
+                executor.unsaved_tasks.remove(task);
+            }
+            if launch.is_none() {
+                // Before the work itself, which may need it at once.
+                let (container, allowed) = (executor.container.clone(), allowed::now(executor));
+                out.push(Effect::Update { container, allowed });
+            }
         }
-        self.deliver(&id, &executor_id, out);
+        match launch {
+            Some(launch) => self.launch(now, launch, out),
+            None => self.deliver(&run.framework_id, &run.executor_id, out),
+        }
     }
 
     /// Sends what is queued, if the executor runs and is connected.
     pub(super) fn deliver(&mut self, framework: &FrameworkId, executor: &ExecutorId, out: &mut Effects) {
         let Some(there) = self.node.executor_mut(framework, executor) else { return };
-        if there.phase != ExecutorPhase::Running || there.connection == Connection::None {
+        let reached = there.phase == ExecutorPhase::Running && there.connection != Connection::None;
+        if !reached || there.met != Met::Known {
             return;
         }
         let mut events = Vec::new();
         let mut sent = 0;
         while let Some(task) = there.queued_tasks.front().cloned() {
+            if there.unsaved_tasks.contains(&task.task_id) {
+                break;
+            }
             let group = there.queued_group(&task.task_id).cloned();
             let tasks = match &group {
                 Some(group) => group.tasks.as_slice(),

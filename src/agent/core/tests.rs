@@ -1,5 +1,7 @@
 //! Whole walks through the core: what comes in, what goes out, and that the invariants hold throughout.
 
+mod recovery;
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -7,7 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::invariants::check;
-use super::state::{Config, ExecutorPhase, Phase};
+use super::state::{Config, ExecutorPhase, Phase, ReconfigurationPolicy, Recover};
 use super::{Answer, Effect, Effects, Event, Leader, ReplyId, State, Timer};
 use crate::agent::containerizer::{Exit, Launch, Report};
 use crate::base::time::Time;
@@ -51,7 +53,11 @@ fn config() -> Config {
         executor_registration_timeout: Duration::from_secs(60),
         executor_reregistration_timeout: Duration::from_secs(2),
         executor_shutdown_grace_period: Duration::from_secs(5),
+        executor_reregistration_retry_interval: None,
         recovery_timeout: Duration::from_secs(900),
+        checkpoint: true,
+        recover: Recover::Reconnect,
+        reconfiguration_policy: ReconfigurationPolicy::Equal,
         executor_environment: BTreeMap::new(),
         max_completed_executors_per_framework: 150,
     }
@@ -324,9 +330,9 @@ fn a_command_task_from_launch_to_end() {
 #[test]
 fn the_environment_is_that_of_mesos() {
     let mut world = World::registered();
-    world.run(FrameworkInfo { checkpoint: Some(true), ..framework() }, task("t"));
+    world.run(framework(), task("t"));
     let launch = world.launch();
-    assert_eq!(launch.environment["MESOS_CHECKPOINT"], "0", "this agent does not recover");
+    assert_eq!(launch.environment["MESOS_CHECKPOINT"], "0");
     assert_eq!(launch.command.arguments[0], "mesos-executor");
     assert_eq!(launch.user.as_deref(), Some("root"));
     let directory = launch.directory.to_string_lossy();
@@ -663,7 +669,12 @@ fn a_shutdown_waits_for_the_executors() {
     world.master(internal::ShutdownMessage { message: Some("gone".to_owned()) });
     assert!(!world.out.iter().any(|effect| matches!(effect, Effect::Exit(_))));
     world.event(Event::Report(Report::Terminated { container, exit: Exit::Code(0) }));
-    assert!(world.out.iter().any(|effect| matches!(effect, Effect::Exit(_))));
+    // Not before the next agent would not find this one.
+    let Some(Effect::Checkpoint { then: Some(then), .. }) = world.out.pop() else {
+        panic!("{:?}", world.out)
+    };
+    world.event(Event::Saved(then));
+    assert!(matches!(&world.out[..], [Effect::Exit(_)]));
 }
 
 #[test]

@@ -1,20 +1,18 @@
 //! Executors on libprocess: those written on libmesos and its kin.
 //!
-//! Absent until agents recover: re-registration after a restart of the agent.
-//!
-//! Source: `Slave::registerExecutor`, `statusUpdate`, `executorMessage`, slave.cpp 1.11.
+//! Source: `Slave::registerExecutor`, `reregisterExecutor`, `statusUpdate`, `executorMessage`, slave.cpp 1.11.
 
 use tracing::{info, warn};
 
-use super::state::{Connection, ExecutorPhase, Phase, State};
+use super::state::{Connection, ExecutorPhase, Met, Phase, State};
 use super::statuses::Origin;
 use super::{Effect, Effects};
 use crate::base::time::Time;
 use crate::base::upid::Upid;
 use crate::proto::FrameworkId;
 use crate::proto::internal::{
-    ExecutorRegisteredMessage, ExecutorToFrameworkMessage, RegisterExecutorMessage, ShutdownExecutorMessage,
-    StatusUpdateMessage,
+    ExecutorRegisteredMessage, ExecutorReregisteredMessage, ExecutorToFrameworkMessage,
+    RegisterExecutorMessage, ReregisterExecutorMessage, ShutdownExecutorMessage, StatusUpdateMessage,
 };
 
 impl State {
@@ -39,7 +37,49 @@ impl State {
         info!(executor = %id, %from, "an executor registers");
         self.connect(&framework_id, &id, Connection::Pid(from.clone()), out);
         out.push(Effect::Link(from.address));
-        self.welcome(now, &framework_id, &id, out);
+        self.meet(now, &framework_id, &id, out);
+    }
+
+    /// An executor of an earlier agent is back, with what that did not acknowledge.
+    pub(super) fn reregister_executor(
+        &mut self,
+        now: Time,
+        from: &Upid,
+        message: ReregisterExecutorMessage,
+        out: &mut Effects,
+    ) {
+        let ReregisterExecutorMessage { framework_id, executor_id: id, tasks, updates } = message;
+        let framework = self.node.framework(&framework_id).filter(|framework| !framework.terminating);
+        let phase =
+            framework.and_then(|framework| framework.executors.get(&id)).map(|executor| executor.phase);
+        let repeats = self.node.config.executor_reregistration_retry_interval.is_some();
+        if phase == Some(ExecutorPhase::Running) && repeats {
+            warn!(executor = %id, %from, "an executor is back a second time; ignored");
+            return;
+        }
+        if phase != Some(ExecutorPhase::Registering) || self.node.phase == Phase::Terminating {
+            warn!(executor = %id, %from, ?phase, "an executor is back that is not expected; it shall end");
+            let message = Box::new(ShutdownExecutorMessage::default().into());
+            out.push(Effect::Send { to: from.clone(), message });
+            return;
+        }
+        info!(executor = %id, %from, "an executor is back");
+        self.connect(&framework_id, &id, Connection::Pid(from.clone()), out);
+        out.push(Effect::Link(from.address));
+        let message =
+            ExecutorReregisteredMessage { agent_id: self.node.id(), agent_info: (*self.node.info).clone() };
+        out.push(Effect::Send { to: from.clone(), message: Box::new(message.into()) });
+        for mut update in updates {
+            update.status.agent_id = update.status.agent_id.or_else(|| update.agent_id.clone());
+            self.status_update(now, update, Origin::Pid(from.clone()), out);
+        }
+        let known = tasks.into_iter().map(|task| task.task_id).collect();
+        self.drop_lost_launches(now, &framework_id, &id, &known, out);
+        if let Some(executor) = self.node.executor_mut(&framework_id, &id) {
+            // It could not be back had it never been there.
+            executor.met = Met::Known;
+        }
+        self.catch_up(now, &framework_id, &id, out);
     }
 
     /// What a registered executor is greeted with.

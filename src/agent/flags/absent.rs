@@ -6,16 +6,6 @@ const AUTHENTICATION: &str = "authentication is not there yet";
 const MODULES: &str = "modules are C++ libraries and cannot be loaded here";
 
 pub const ABSENT: &[Flag] = &[
-    Flag::with(
-        "checkpoint",
-        Kind::Bool,
-        "false",
-        "Whether to checkpoint slave and frameworks information\n\
-         to disk. This enables a restarted slave to recover\n\
-         status updates and reconnect with (--recover=reconnect) or\n\
-         kill (--recover=kill) old executors",
-    )
-    .absent("an agent does not yet recover what ran before it was restarted"),
     Flag::unset("image_providers", Kind::Text, "Kinds of images that containers may have: APPC, DOCKER.")
         .absent("container images are not there yet"),
     Flag::unset("default_container_info", Kind::Json, "ContainerInfo of executors that have none, in JSON.")

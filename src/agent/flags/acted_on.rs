@@ -185,7 +185,52 @@ pub const ACTED_ON: &[Flag] = &[
          NOTE: If checkpointed slave doesn't exist, no recovery is performed\n      \
          and the slave registers with the master as a new slave.",
     )
-    .check(reconnect),
+    .check(reconnect_or_cleanup),
+    Flag::with(
+        "checkpoint",
+        Kind::Bool,
+        "true",
+        "Whether to checkpoint slave and frameworks information\n\
+         to disk. This enables a restarted slave to recover\n\
+         status updates and reconnect with (--recover=reconnect) or\n\
+         kill (--recover=kill) old executors",
+    ),
+    Flag::with(
+        "strict",
+        Kind::Bool,
+        "false",
+        "If strict=true, any and all recovery errors are considered fatal.\n\
+         If strict=false, any expected errors (e.g., slave cannot recover\n\
+         information about an executor, because the slave died right before\n\
+         the executor registered.) during recovery are ignored and as much\n\
+         state as possible is recovered.\n\
+         ",
+    ),
+    Flag::with(
+        "recovery_timeout",
+        Kind::Duration,
+        "15mins",
+        "How long an executor waits for a restarted agent before it ends itself.",
+    ),
+    Flag::with(
+        "reconfiguration_policy",
+        Kind::Text,
+        "equal",
+        "What may differ from before when an agent is restarted: equal or additive.",
+    )
+    .check(a_policy),
+    Flag::with(
+        "executor_reregistration_timeout",
+        Kind::Duration,
+        "2secs",
+        "How long an executor may take to come back to a restarted agent; at most 15secs.",
+    )
+    .check(at_most_15_seconds),
+    Flag::unset(
+        "executor_reregistration_retry_interval",
+        Kind::Duration,
+        "How often a restarted agent calls a v0 executor.",
+    ),
 ];
 
 fn isolators(value: &Value) -> Result<(), String> {
@@ -210,16 +255,9 @@ fn mesos_containerizer(value: &Value) -> Result<(), String> {
     }
 }
 
-fn reconnect(value: &Value) -> Result<(), String> {
-    match value.to_string().as_str() {
-        "reconnect" => Ok(()),
-        "cleanup" => {
-            Err("expected reconnect: an agent does not yet recover what ran before it was restarted, \
-                          so there is nothing that it could clean up"
-                .to_owned())
-        }
-        other => Err(format!("expected reconnect, got '{other}'")),
-    }
+/// The old help names `kill` where `cleanup` was always meant.
+fn reconnect_or_cleanup(value: &Value) -> Result<(), String> {
+    common::one_of(value, &["reconnect", "cleanup"])
 }
 
 fn container_logger(value: &Value) -> Result<(), String> {
@@ -252,7 +290,7 @@ fn at_most_a_minute(value: &Value) -> Result<(), String> {
     at_most(value, Duration::from_secs(60), "1mins")
 }
 
-pub(super) fn at_most_15_seconds(value: &Value) -> Result<(), String> {
+fn at_most_15_seconds(value: &Value) -> Result<(), String> {
     at_most(value, Duration::from_secs(15), "15secs")
 }
 
@@ -263,6 +301,6 @@ fn zero_to_one(value: &Value) -> Result<(), String> {
     }
 }
 
-pub(super) fn a_policy(value: &Value) -> Result<(), String> {
+fn a_policy(value: &Value) -> Result<(), String> {
     common::one_of(value, &["equal", "additive"])
 }

@@ -1,9 +1,7 @@
 //! The rows of flags that are accepted and ignored: what they tune is not there, or is always so.
 
-use super::acted_on::{a_policy, at_most_15_seconds};
 use crate::flags::{Flag, Kind};
 
-const RECOVERY: &str = "an agent does not yet recover what ran before it was restarted";
 const COLLECTION: &str = "sandboxes of nested containers always go with that of their executor";
 const IPV6: &str = "no IPv6 address is listened on or told";
 const AUTHENTICATION: &str = "authentication is not there yet";
@@ -16,47 +14,6 @@ const OVERSUBSCRIPTION: &str =
     "oversubscription is not there yet, and --resource_estimator and --qos_controller are refused";
 
 pub const IGNORED: &[Flag] = &[
-    Flag::with(
-        "strict",
-        Kind::Bool,
-        "false",
-        "If strict=true, any and all recovery errors are considered fatal.\n\
-         If strict=false, any expected errors (e.g., slave cannot recover\n\
-         information about an executor, because the slave died right before\n\
-         the executor registered.) during recovery are ignored and as much\n\
-         state as possible is recovered.\n\
-         ",
-    )
-    .harmless(RECOVERY),
-    Flag::with(
-        "recovery_timeout",
-        Kind::Duration,
-        "15mins",
-        "How long an executor waits for a restarted agent before it ends itself.",
-    )
-    .harmless(RECOVERY),
-    Flag::with(
-        "reconfiguration_policy",
-        Kind::Text,
-        "equal",
-        "What may differ from before when an agent is restarted: equal or additive.",
-    )
-    .check(a_policy)
-    .harmless(RECOVERY),
-    Flag::with(
-        "executor_reregistration_timeout",
-        Kind::Duration,
-        "2secs",
-        "How long an executor may take to come back to a restarted agent; at most 15secs.",
-    )
-    .check(at_most_15_seconds)
-    .harmless(RECOVERY),
-    Flag::unset(
-        "executor_reregistration_retry_interval",
-        Kind::Duration,
-        "How often a restarted agent calls a v0 executor.",
-    )
-    .harmless(RECOVERY),
     Flag::with(
         "gc_non_executor_container_sandboxes",
         Kind::Bool,

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::agent::containerizer::Report;
-use crate::agent::core::state::Config;
+use crate::agent::core::state::{Config, ReconfigurationPolicy, Recover};
 use crate::agent::core::{Effect, Event, Leader, State, Timer};
 use crate::agent::flags::Flags;
 use crate::base::time::Time;
@@ -29,7 +29,11 @@ fn state() -> State {
         executor_registration_timeout: Duration::from_secs(60),
         executor_reregistration_timeout: Duration::from_secs(2),
         executor_shutdown_grace_period: Duration::from_secs(5),
+        executor_reregistration_retry_interval: None,
         recovery_timeout: Duration::from_secs(900),
+        checkpoint: false,
+        recover: Recover::Reconnect,
+        reconfiguration_policy: ReconfigurationPolicy::Equal,
         executor_environment: BTreeMap::new(),
         max_completed_executors_per_framework: 150,
     };

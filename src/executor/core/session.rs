@@ -174,14 +174,16 @@ impl Session {
         let was_connected = matches!(self.phase, Phase::Connected | Phase::Subscribing | Phase::Subscribed);
         self.phase = Phase::Disconnected;
         self.connection += 1;
-        let recovery = self.config.recovery.filter(|_| was_connected || self.away.is_some());
-        let Some(recovery) = recovery else {
+        let Some(recovery) = self.config.recovery else {
             let text = format!("Disconnected from agent: {reason}; Shutting down");
             out.push(Effect::Log(Level::Info, text));
             return Outcome::Shutdown;
         };
-        if was_connected {
+        if was_connected || self.away.is_none() {
             out.push(Effect::Log(Level::Info, format!("Disconnected from agent: {reason}")));
+        }
+        if self.away.is_none() {
+            // Perhaps it was gone before it could be reached at all.
             self.away = Some(self.connection);
             let timer = Timer::Recovery { connection: self.connection };
             out.push(Effect::Wake { at: now + recovery.timeout, timer });

@@ -734,8 +734,6 @@ pub struct ReregisterSlaveMessage {
     pub agent_capabilities: ::prost::alloc::vec::Vec<super::agent_info::Capability>,
     #[prost(message, optional, tag = "10")]
     pub resource_version_uuid: ::core::option::Option<super::Uuid>,
-    /// Ours: who the agent's process is (the upper half), and how often it has said this (the lower). One that comes after
-    /// a later one is old.
     #[prost(uint64, optional, tag = "1000")]
     pub attempt: ::core::option::Option<u64>,
 }
@@ -1359,6 +1357,210 @@ impl ::prost::Name for HookExecuted {
     }
     fn type_url() -> ::prost::alloc::string::String {
         "/mesos.internal.HookExecuted".into()
+    }
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct CheckpointRecord {
+    #[prost(message, optional, tag = "1")]
+    pub agent: ::core::option::Option<super::AgentInfo>,
+    #[prost(message, optional, tag = "2")]
+    pub framework: ::core::option::Option<CheckpointedFramework>,
+    #[prost(message, optional, tag = "3")]
+    pub framework_gone: ::core::option::Option<super::FrameworkId>,
+    #[prost(message, optional, tag = "4")]
+    pub executor: ::core::option::Option<CheckpointedExecutor>,
+    #[prost(message, optional, tag = "5")]
+    pub connected: ::core::option::Option<CheckpointedConnection>,
+    #[prost(message, optional, tag = "6")]
+    pub executor_gone: ::core::option::Option<CheckpointedRun>,
+    #[prost(message, optional, tag = "7")]
+    pub tasks: ::core::option::Option<CheckpointedTasks>,
+    #[prost(message, optional, tag = "8")]
+    pub update: ::core::option::Option<StatusUpdate>,
+    #[prost(message, optional, tag = "9")]
+    pub acknowledged: ::core::option::Option<CheckpointedAcknowledgement>,
+    #[prost(message, optional, tag = "10")]
+    pub stream: ::core::option::Option<CheckpointedStream>,
+    #[prost(message, optional, tag = "11")]
+    pub past: ::core::option::Option<CheckpointedPast>,
+}
+impl ::prost::Name for CheckpointRecord {
+    const NAME: &'static str = "CheckpointRecord";
+    const PACKAGE: &'static str = "mesos.internal";
+    fn full_name() -> ::prost::alloc::string::String {
+        "mesos.internal.CheckpointRecord".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/mesos.internal.CheckpointRecord".into()
+    }
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct CheckpointedFramework {
+    #[prost(message, required, tag = "1")]
+    pub info: super::FrameworkInfo,
+    #[prost(string, optional, tag = "2")]
+    pub pid: ::core::option::Option<::prost::alloc::string::String>,
+}
+impl ::prost::Name for CheckpointedFramework {
+    const NAME: &'static str = "CheckpointedFramework";
+    const PACKAGE: &'static str = "mesos.internal";
+    fn full_name() -> ::prost::alloc::string::String {
+        "mesos.internal.CheckpointedFramework".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/mesos.internal.CheckpointedFramework".into()
+    }
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct CheckpointedRun {
+    #[prost(message, required, tag = "1")]
+    pub framework_id: super::FrameworkId,
+    #[prost(message, required, tag = "2")]
+    pub executor_id: super::ExecutorId,
+    #[prost(message, required, tag = "3")]
+    pub container_id: super::ContainerId,
+}
+impl ::prost::Name for CheckpointedRun {
+    const NAME: &'static str = "CheckpointedRun";
+    const PACKAGE: &'static str = "mesos.internal";
+    fn full_name() -> ::prost::alloc::string::String {
+        "mesos.internal.CheckpointedRun".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/mesos.internal.CheckpointedRun".into()
+    }
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct CheckpointedExecutor {
+    #[prost(message, required, tag = "1")]
+    pub run: CheckpointedRun,
+    #[prost(message, required, tag = "2")]
+    pub info: super::ExecutorInfo,
+    #[prost(bool, optional, tag = "3")]
+    pub generated: ::core::option::Option<bool>,
+}
+impl ::prost::Name for CheckpointedExecutor {
+    const NAME: &'static str = "CheckpointedExecutor";
+    const PACKAGE: &'static str = "mesos.internal";
+    fn full_name() -> ::prost::alloc::string::String {
+        "mesos.internal.CheckpointedExecutor".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/mesos.internal.CheckpointedExecutor".into()
+    }
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct CheckpointedConnection {
+    #[prost(message, required, tag = "1")]
+    pub run: CheckpointedRun,
+    #[prost(string, optional, tag = "2")]
+    pub pid: ::core::option::Option<::prost::alloc::string::String>,
+}
+impl ::prost::Name for CheckpointedConnection {
+    const NAME: &'static str = "CheckpointedConnection";
+    const PACKAGE: &'static str = "mesos.internal";
+    fn full_name() -> ::prost::alloc::string::String {
+        "mesos.internal.CheckpointedConnection".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/mesos.internal.CheckpointedConnection".into()
+    }
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct CheckpointedTasks {
+    #[prost(message, required, tag = "1")]
+    pub run: CheckpointedRun,
+    #[prost(message, repeated, tag = "2")]
+    pub tasks: ::prost::alloc::vec::Vec<super::TaskInfo>,
+    #[prost(bool, optional, tag = "3")]
+    pub group: ::core::option::Option<bool>,
+}
+impl ::prost::Name for CheckpointedTasks {
+    const NAME: &'static str = "CheckpointedTasks";
+    const PACKAGE: &'static str = "mesos.internal";
+    fn full_name() -> ::prost::alloc::string::String {
+        "mesos.internal.CheckpointedTasks".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/mesos.internal.CheckpointedTasks".into()
+    }
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct CheckpointedAcknowledgement {
+    #[prost(message, required, tag = "1")]
+    pub framework_id: super::FrameworkId,
+    #[prost(message, required, tag = "2")]
+    pub task_id: super::TaskId,
+    #[prost(bytes = "bytes", required, tag = "3")]
+    pub uuid: ::prost::bytes::Bytes,
+}
+impl ::prost::Name for CheckpointedAcknowledgement {
+    const NAME: &'static str = "CheckpointedAcknowledgement";
+    const PACKAGE: &'static str = "mesos.internal";
+    fn full_name() -> ::prost::alloc::string::String {
+        "mesos.internal.CheckpointedAcknowledgement".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/mesos.internal.CheckpointedAcknowledgement".into()
+    }
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct CheckpointedStream {
+    #[prost(message, required, tag = "1")]
+    pub framework_id: super::FrameworkId,
+    #[prost(message, required, tag = "2")]
+    pub task_id: super::TaskId,
+    #[prost(bytes = "bytes", repeated, tag = "3")]
+    pub acknowledged: ::prost::alloc::vec::Vec<::prost::bytes::Bytes>,
+    #[prost(message, repeated, tag = "4")]
+    pub statuses: ::prost::alloc::vec::Vec<super::TaskStatus>,
+    #[prost(message, repeated, tag = "5")]
+    pub pending: ::prost::alloc::vec::Vec<StatusUpdate>,
+}
+impl ::prost::Name for CheckpointedStream {
+    const NAME: &'static str = "CheckpointedStream";
+    const PACKAGE: &'static str = "mesos.internal";
+    fn full_name() -> ::prost::alloc::string::String {
+        "mesos.internal.CheckpointedStream".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/mesos.internal.CheckpointedStream".into()
+    }
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct CheckpointedPast {
+    #[prost(message, required, tag = "1")]
+    pub executor: CheckpointedExecutor,
+    #[prost(message, repeated, tag = "2")]
+    pub tasks: ::prost::alloc::vec::Vec<CheckpointedPastTask>,
+    #[prost(bool, optional, tag = "3")]
+    pub executor_gone: ::core::option::Option<bool>,
+}
+impl ::prost::Name for CheckpointedPast {
+    const NAME: &'static str = "CheckpointedPast";
+    const PACKAGE: &'static str = "mesos.internal";
+    fn full_name() -> ::prost::alloc::string::String {
+        "mesos.internal.CheckpointedPast".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/mesos.internal.CheckpointedPast".into()
+    }
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct CheckpointedPastTask {
+    #[prost(message, required, tag = "1")]
+    pub info: super::TaskInfo,
+    #[prost(message, repeated, tag = "2")]
+    pub statuses: ::prost::alloc::vec::Vec<super::TaskStatus>,
+}
+impl ::prost::Name for CheckpointedPastTask {
+    const NAME: &'static str = "CheckpointedPastTask";
+    const PACKAGE: &'static str = "mesos.internal";
+    fn full_name() -> ::prost::alloc::string::String {
+        "mesos.internal.CheckpointedPastTask".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/mesos.internal.CheckpointedPastTask".into()
     }
 }
 #[derive(Clone, PartialEq, ::prost::Message)]

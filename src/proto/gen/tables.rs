@@ -387,6 +387,35 @@ pub static E_ALLOCATOR__INVERSEOFFERSTATUS__STATUS: Enum = Enum { values: &[
     EnumValue { number: 2, names: ["ACCEPT", "ACCEPT"] },
     EnumValue { number: 3, names: ["DECLINE", "DECLINE"] },
 ] };
+pub static E_RESOURCE_PROVIDER__EVENT__TYPE: Enum = Enum { values: &[
+    EnumValue { number: 0, names: ["UNKNOWN", "UNKNOWN"] },
+    EnumValue { number: 1, names: ["SUBSCRIBED", "SUBSCRIBED"] },
+    EnumValue { number: 2, names: ["APPLY_OPERATION", "APPLY_OPERATION"] },
+    EnumValue { number: 3, names: ["PUBLISH_RESOURCES", "PUBLISH_RESOURCES"] },
+    EnumValue { number: 4, names: ["ACKNOWLEDGE_OPERATION_STATUS", "ACKNOWLEDGE_OPERATION_STATUS"] },
+    EnumValue { number: 5, names: ["RECONCILE_OPERATIONS", "RECONCILE_OPERATIONS"] },
+    EnumValue { number: 6, names: ["TEARDOWN", "TEARDOWN"] },
+] };
+pub static E_RESOURCE_PROVIDER__CALL__UPDATEPUBLISHRESOURCESSTATUS__STATUS: Enum = Enum { values: &[
+    EnumValue { number: 0, names: ["UNKNOWN", "UNKNOWN"] },
+    EnumValue { number: 1, names: ["OK", "OK"] },
+    EnumValue { number: 2, names: ["FAILED", "FAILED"] },
+] };
+pub static E_RESOURCE_PROVIDER__CALL__TYPE: Enum = Enum { values: &[
+    EnumValue { number: 0, names: ["UNKNOWN", "UNKNOWN"] },
+    EnumValue { number: 1, names: ["SUBSCRIBE", "SUBSCRIBE"] },
+    EnumValue { number: 2, names: ["UPDATE_OPERATION_STATUS", "UPDATE_OPERATION_STATUS"] },
+    EnumValue { number: 3, names: ["UPDATE_STATE", "UPDATE_STATE"] },
+    EnumValue { number: 4, names: ["UPDATE_PUBLISH_RESOURCES_STATUS", "UPDATE_PUBLISH_RESOURCES_STATUS"] },
+] };
+pub static E_INTERNAL__STATUSUPDATERECORD__TYPE: Enum = Enum { values: &[
+    EnumValue { number: 0, names: ["UPDATE", "UPDATE"] },
+    EnumValue { number: 1, names: ["ACK", "ACK"] },
+] };
+pub static E_INTERNAL__UPDATEOPERATIONSTATUSRECORD__TYPE: Enum = Enum { values: &[
+    EnumValue { number: 0, names: ["UPDATE", "UPDATE"] },
+    EnumValue { number: 1, names: ["ACK", "ACK"] },
+] };
 pub static E_EXECUTOR__EVENT__TYPE: Enum = Enum { values: &[
     EnumValue { number: 0, names: ["UNKNOWN", "UNKNOWN"] },
     EnumValue { number: 1, names: ["SUBSCRIBED", "SUBSCRIBED"] },
@@ -525,35 +554,6 @@ pub static E_MASTER__EVENT__TYPE: Enum = Enum { values: &[
     EnumValue { number: 7, names: ["FRAMEWORK_UPDATED", "FRAMEWORK_UPDATED"] },
     EnumValue { number: 8, names: ["FRAMEWORK_REMOVED", "FRAMEWORK_REMOVED"] },
     EnumValue { number: 9, names: ["HEARTBEAT", "HEARTBEAT"] },
-] };
-pub static E_RESOURCE_PROVIDER__EVENT__TYPE: Enum = Enum { values: &[
-    EnumValue { number: 0, names: ["UNKNOWN", "UNKNOWN"] },
-    EnumValue { number: 1, names: ["SUBSCRIBED", "SUBSCRIBED"] },
-    EnumValue { number: 2, names: ["APPLY_OPERATION", "APPLY_OPERATION"] },
-    EnumValue { number: 3, names: ["PUBLISH_RESOURCES", "PUBLISH_RESOURCES"] },
-    EnumValue { number: 4, names: ["ACKNOWLEDGE_OPERATION_STATUS", "ACKNOWLEDGE_OPERATION_STATUS"] },
-    EnumValue { number: 5, names: ["RECONCILE_OPERATIONS", "RECONCILE_OPERATIONS"] },
-    EnumValue { number: 6, names: ["TEARDOWN", "TEARDOWN"] },
-] };
-pub static E_RESOURCE_PROVIDER__CALL__UPDATEPUBLISHRESOURCESSTATUS__STATUS: Enum = Enum { values: &[
-    EnumValue { number: 0, names: ["UNKNOWN", "UNKNOWN"] },
-    EnumValue { number: 1, names: ["OK", "OK"] },
-    EnumValue { number: 2, names: ["FAILED", "FAILED"] },
-] };
-pub static E_RESOURCE_PROVIDER__CALL__TYPE: Enum = Enum { values: &[
-    EnumValue { number: 0, names: ["UNKNOWN", "UNKNOWN"] },
-    EnumValue { number: 1, names: ["SUBSCRIBE", "SUBSCRIBE"] },
-    EnumValue { number: 2, names: ["UPDATE_OPERATION_STATUS", "UPDATE_OPERATION_STATUS"] },
-    EnumValue { number: 3, names: ["UPDATE_STATE", "UPDATE_STATE"] },
-    EnumValue { number: 4, names: ["UPDATE_PUBLISH_RESOURCES_STATUS", "UPDATE_PUBLISH_RESOURCES_STATUS"] },
-] };
-pub static E_INTERNAL__STATUSUPDATERECORD__TYPE: Enum = Enum { values: &[
-    EnumValue { number: 0, names: ["UPDATE", "UPDATE"] },
-    EnumValue { number: 1, names: ["ACK", "ACK"] },
-] };
-pub static E_INTERNAL__UPDATEOPERATIONSTATUSRECORD__TYPE: Enum = Enum { values: &[
-    EnumValue { number: 0, names: ["UPDATE", "UPDATE"] },
-    EnumValue { number: 1, names: ["ACK", "ACK"] },
 ] };
 pub static M_FRAMEWORKID: Message = Message { name: "mesos.FrameworkID", size: size_of::<super::FrameworkId>(), fields: &[
     Field { number: 1, names: ["value", "value"], kind: Kind::String, label: Label::Required, default: Default::None },
@@ -1872,6 +1872,413 @@ pub static M_INTERNAL__AUTHENTICATIONFAILEDMESSAGE: Message = Message { name: "m
 pub static M_INTERNAL__AUTHENTICATIONERRORMESSAGE: Message = Message { name: "mesos.internal.AuthenticationErrorMessage", size: size_of::<super::internal::AuthenticationErrorMessage>(), fields: &[
     Field { number: 1, names: ["error", "error"], kind: Kind::String, label: Label::Optional, default: Default::None },
 ] };
+pub static M_RESOURCE_PROVIDER__EVENT: Message = Message { name: "mesos.resource_provider.Event", size: size_of::<super::resource_provider::Event>(), fields: &[
+    Field { number: 1, names: ["type", "type"], kind: Kind::Enum(&E_RESOURCE_PROVIDER__EVENT__TYPE), label: Label::Optional, default: Default::None },
+    Field { number: 2, names: ["subscribed", "subscribed"], kind: Kind::Message(&M_RESOURCE_PROVIDER__EVENT__SUBSCRIBED), label: Label::Optional, default: Default::None },
+    Field { number: 3, names: ["apply_operation", "apply_operation"], kind: Kind::Message(&M_RESOURCE_PROVIDER__EVENT__APPLYOPERATION), label: Label::Optional, default: Default::None },
+    Field { number: 4, names: ["publish_resources", "publish_resources"], kind: Kind::Message(&M_RESOURCE_PROVIDER__EVENT__PUBLISHRESOURCES), label: Label::Optional, default: Default::None },
+    Field { number: 5, names: ["acknowledge_operation_status", "acknowledge_operation_status"], kind: Kind::Message(&M_RESOURCE_PROVIDER__EVENT__ACKNOWLEDGEOPERATIONSTATUS), label: Label::Optional, default: Default::None },
+    Field { number: 6, names: ["reconcile_operations", "reconcile_operations"], kind: Kind::Message(&M_RESOURCE_PROVIDER__EVENT__RECONCILEOPERATIONS), label: Label::Optional, default: Default::None },
+] };
+pub static M_RESOURCE_PROVIDER__EVENT__SUBSCRIBED: Message = Message { name: "mesos.resource_provider.Event.Subscribed", size: size_of::<super::resource_provider::event::Subscribed>(), fields: &[
+    Field { number: 1, names: ["provider_id", "provider_id"], kind: Kind::Message(&M_RESOURCEPROVIDERID), label: Label::Required, default: Default::None },
+] };
+pub static M_RESOURCE_PROVIDER__EVENT__APPLYOPERATION: Message = Message { name: "mesos.resource_provider.Event.ApplyOperation", size: size_of::<super::resource_provider::event::ApplyOperation>(), fields: &[
+    Field { number: 1, names: ["framework_id", "framework_id"], kind: Kind::Message(&M_FRAMEWORKID), label: Label::Optional, default: Default::None },
+    Field { number: 2, names: ["info", "info"], kind: Kind::Message(&M_OFFER__OPERATION), label: Label::Required, default: Default::None },
+    Field { number: 3, names: ["operation_uuid", "operation_uuid"], kind: Kind::Message(&M_UUID), label: Label::Required, default: Default::None },
+    Field { number: 4, names: ["resource_version_uuid", "resource_version_uuid"], kind: Kind::Message(&M_UUID), label: Label::Required, default: Default::None },
+] };
+pub static M_RESOURCE_PROVIDER__EVENT__PUBLISHRESOURCES: Message = Message { name: "mesos.resource_provider.Event.PublishResources", size: size_of::<super::resource_provider::event::PublishResources>(), fields: &[
+    Field { number: 1, names: ["uuid", "uuid"], kind: Kind::Message(&M_UUID), label: Label::Required, default: Default::None },
+    Field { number: 2, names: ["resources", "resources"], kind: Kind::Message(&M_RESOURCE), label: Label::Repeated, default: Default::None },
+] };
+pub static M_RESOURCE_PROVIDER__EVENT__ACKNOWLEDGEOPERATIONSTATUS: Message = Message { name: "mesos.resource_provider.Event.AcknowledgeOperationStatus", size: size_of::<super::resource_provider::event::AcknowledgeOperationStatus>(), fields: &[
+    Field { number: 1, names: ["status_uuid", "status_uuid"], kind: Kind::Message(&M_UUID), label: Label::Required, default: Default::None },
+    Field { number: 2, names: ["operation_uuid", "operation_uuid"], kind: Kind::Message(&M_UUID), label: Label::Required, default: Default::None },
+] };
+pub static M_RESOURCE_PROVIDER__EVENT__RECONCILEOPERATIONS: Message = Message { name: "mesos.resource_provider.Event.ReconcileOperations", size: size_of::<super::resource_provider::event::ReconcileOperations>(), fields: &[
+    Field { number: 1, names: ["operation_uuids", "operation_uuids"], kind: Kind::Message(&M_UUID), label: Label::Repeated, default: Default::None },
+] };
+pub static M_RESOURCE_PROVIDER__CALL: Message = Message { name: "mesos.resource_provider.Call", size: size_of::<super::resource_provider::Call>(), fields: &[
+    Field { number: 1, names: ["resource_provider_id", "resource_provider_id"], kind: Kind::Message(&M_RESOURCEPROVIDERID), label: Label::Optional, default: Default::None },
+    Field { number: 2, names: ["type", "type"], kind: Kind::Enum(&E_RESOURCE_PROVIDER__CALL__TYPE), label: Label::Optional, default: Default::None },
+    Field { number: 3, names: ["subscribe", "subscribe"], kind: Kind::Message(&M_RESOURCE_PROVIDER__CALL__SUBSCRIBE), label: Label::Optional, default: Default::None },
+    Field { number: 4, names: ["update_operation_status", "update_operation_status"], kind: Kind::Message(&M_RESOURCE_PROVIDER__CALL__UPDATEOPERATIONSTATUS), label: Label::Optional, default: Default::None },
+    Field { number: 5, names: ["update_state", "update_state"], kind: Kind::Message(&M_RESOURCE_PROVIDER__CALL__UPDATESTATE), label: Label::Optional, default: Default::None },
+    Field { number: 6, names: ["update_publish_resources_status", "update_publish_resources_status"], kind: Kind::Message(&M_RESOURCE_PROVIDER__CALL__UPDATEPUBLISHRESOURCESSTATUS), label: Label::Optional, default: Default::None },
+] };
+pub static M_RESOURCE_PROVIDER__CALL__SUBSCRIBE: Message = Message { name: "mesos.resource_provider.Call.Subscribe", size: size_of::<super::resource_provider::call::Subscribe>(), fields: &[
+    Field { number: 1, names: ["resource_provider_info", "resource_provider_info"], kind: Kind::Message(&M_RESOURCEPROVIDERINFO), label: Label::Required, default: Default::None },
+] };
+pub static M_RESOURCE_PROVIDER__CALL__UPDATEOPERATIONSTATUS: Message = Message { name: "mesos.resource_provider.Call.UpdateOperationStatus", size: size_of::<super::resource_provider::call::UpdateOperationStatus>(), fields: &[
+    Field { number: 1, names: ["framework_id", "framework_id"], kind: Kind::Message(&M_FRAMEWORKID), label: Label::Optional, default: Default::None },
+    Field { number: 2, names: ["status", "status"], kind: Kind::Message(&M_OPERATIONSTATUS), label: Label::Required, default: Default::None },
+    Field { number: 3, names: ["latest_status", "latest_status"], kind: Kind::Message(&M_OPERATIONSTATUS), label: Label::Optional, default: Default::None },
+    Field { number: 4, names: ["operation_uuid", "operation_uuid"], kind: Kind::Message(&M_UUID), label: Label::Required, default: Default::None },
+] };
+pub static M_RESOURCE_PROVIDER__CALL__UPDATESTATE: Message = Message { name: "mesos.resource_provider.Call.UpdateState", size: size_of::<super::resource_provider::call::UpdateState>(), fields: &[
+    Field { number: 1, names: ["operations", "operations"], kind: Kind::Message(&M_OPERATION), label: Label::Repeated, default: Default::None },
+    Field { number: 2, names: ["resources", "resources"], kind: Kind::Message(&M_RESOURCE), label: Label::Repeated, default: Default::None },
+    Field { number: 3, names: ["resource_version_uuid", "resource_version_uuid"], kind: Kind::Message(&M_UUID), label: Label::Required, default: Default::None },
+] };
+pub static M_RESOURCE_PROVIDER__CALL__UPDATEPUBLISHRESOURCESSTATUS: Message = Message { name: "mesos.resource_provider.Call.UpdatePublishResourcesStatus", size: size_of::<super::resource_provider::call::UpdatePublishResourcesStatus>(), fields: &[
+    Field { number: 1, names: ["uuid", "uuid"], kind: Kind::Message(&M_UUID), label: Label::Required, default: Default::None },
+    Field { number: 2, names: ["status", "status"], kind: Kind::Enum(&E_RESOURCE_PROVIDER__CALL__UPDATEPUBLISHRESOURCESSTATUS__STATUS), label: Label::Required, default: Default::None },
+] };
+pub static M_INTERNAL__STATUSUPDATE: Message = Message { name: "mesos.internal.StatusUpdate", size: size_of::<super::internal::StatusUpdate>(), fields: &[
+    Field { number: 1, names: ["framework_id", "framework_id"], kind: Kind::Message(&M_FRAMEWORKID), label: Label::Required, default: Default::None },
+    Field { number: 2, names: ["executor_id", "executor_id"], kind: Kind::Message(&M_EXECUTORID), label: Label::Optional, default: Default::None },
+    Field { number: 3, names: ["slave_id", "agent_id"], kind: Kind::Message(&M_AGENTID), label: Label::Optional, default: Default::None },
+    Field { number: 4, names: ["status", "status"], kind: Kind::Message(&M_TASKSTATUS), label: Label::Required, default: Default::None },
+    Field { number: 5, names: ["timestamp", "timestamp"], kind: Kind::Double, label: Label::Required, default: Default::None },
+    Field { number: 6, names: ["uuid", "uuid"], kind: Kind::Bytes, label: Label::Optional, default: Default::None },
+    Field { number: 7, names: ["latest_state", "latest_state"], kind: Kind::Enum(&E_TASKSTATE), label: Label::Optional, default: Default::None },
+] };
+pub static M_INTERNAL__STATUSUPDATERECORD: Message = Message { name: "mesos.internal.StatusUpdateRecord", size: size_of::<super::internal::StatusUpdateRecord>(), fields: &[
+    Field { number: 1, names: ["type", "type"], kind: Kind::Enum(&E_INTERNAL__STATUSUPDATERECORD__TYPE), label: Label::Required, default: Default::None },
+    Field { number: 2, names: ["update", "update"], kind: Kind::Message(&M_INTERNAL__STATUSUPDATE), label: Label::Optional, default: Default::None },
+    Field { number: 3, names: ["uuid", "uuid"], kind: Kind::Bytes, label: Label::Optional, default: Default::None },
+] };
+pub static M_INTERNAL__SUBMITSCHEDULERREQUEST: Message = Message { name: "mesos.internal.SubmitSchedulerRequest", size: size_of::<super::internal::SubmitSchedulerRequest>(), fields: &[
+    Field { number: 1, names: ["name", "name"], kind: Kind::String, label: Label::Required, default: Default::None },
+] };
+pub static M_INTERNAL__SUBMITSCHEDULERRESPONSE: Message = Message { name: "mesos.internal.SubmitSchedulerResponse", size: size_of::<super::internal::SubmitSchedulerResponse>(), fields: &[
+    Field { number: 1, names: ["okay", "okay"], kind: Kind::Bool, label: Label::Required, default: Default::None },
+] };
+pub static M_INTERNAL__EXECUTORTOFRAMEWORKMESSAGE: Message = Message { name: "mesos.internal.ExecutorToFrameworkMessage", size: size_of::<super::internal::ExecutorToFrameworkMessage>(), fields: &[
+    Field { number: 1, names: ["slave_id", "agent_id"], kind: Kind::Message(&M_AGENTID), label: Label::Required, default: Default::None },
+    Field { number: 2, names: ["framework_id", "framework_id"], kind: Kind::Message(&M_FRAMEWORKID), label: Label::Required, default: Default::None },
+    Field { number: 3, names: ["executor_id", "executor_id"], kind: Kind::Message(&M_EXECUTORID), label: Label::Required, default: Default::None },
+    Field { number: 4, names: ["data", "data"], kind: Kind::Bytes, label: Label::Required, default: Default::None },
+] };
+pub static M_INTERNAL__FRAMEWORKTOEXECUTORMESSAGE: Message = Message { name: "mesos.internal.FrameworkToExecutorMessage", size: size_of::<super::internal::FrameworkToExecutorMessage>(), fields: &[
+    Field { number: 1, names: ["slave_id", "agent_id"], kind: Kind::Message(&M_AGENTID), label: Label::Required, default: Default::None },
+    Field { number: 2, names: ["framework_id", "framework_id"], kind: Kind::Message(&M_FRAMEWORKID), label: Label::Required, default: Default::None },
+    Field { number: 3, names: ["executor_id", "executor_id"], kind: Kind::Message(&M_EXECUTORID), label: Label::Required, default: Default::None },
+    Field { number: 4, names: ["data", "data"], kind: Kind::Bytes, label: Label::Required, default: Default::None },
+] };
+pub static M_INTERNAL__REGISTERFRAMEWORKMESSAGE: Message = Message { name: "mesos.internal.RegisterFrameworkMessage", size: size_of::<super::internal::RegisterFrameworkMessage>(), fields: &[
+    Field { number: 1, names: ["framework", "framework"], kind: Kind::Message(&M_FRAMEWORKINFO), label: Label::Required, default: Default::None },
+] };
+pub static M_INTERNAL__REREGISTERFRAMEWORKMESSAGE: Message = Message { name: "mesos.internal.ReregisterFrameworkMessage", size: size_of::<super::internal::ReregisterFrameworkMessage>(), fields: &[
+    Field { number: 2, names: ["framework", "framework"], kind: Kind::Message(&M_FRAMEWORKINFO), label: Label::Required, default: Default::None },
+    Field { number: 3, names: ["failover", "failover"], kind: Kind::Bool, label: Label::Required, default: Default::None },
+] };
+pub static M_INTERNAL__FRAMEWORKREGISTEREDMESSAGE: Message = Message { name: "mesos.internal.FrameworkRegisteredMessage", size: size_of::<super::internal::FrameworkRegisteredMessage>(), fields: &[
+    Field { number: 1, names: ["framework_id", "framework_id"], kind: Kind::Message(&M_FRAMEWORKID), label: Label::Required, default: Default::None },
+    Field { number: 2, names: ["master_info", "master_info"], kind: Kind::Message(&M_MASTERINFO), label: Label::Required, default: Default::None },
+] };
+pub static M_INTERNAL__FRAMEWORKREREGISTEREDMESSAGE: Message = Message { name: "mesos.internal.FrameworkReregisteredMessage", size: size_of::<super::internal::FrameworkReregisteredMessage>(), fields: &[
+    Field { number: 1, names: ["framework_id", "framework_id"], kind: Kind::Message(&M_FRAMEWORKID), label: Label::Required, default: Default::None },
+    Field { number: 2, names: ["master_info", "master_info"], kind: Kind::Message(&M_MASTERINFO), label: Label::Required, default: Default::None },
+] };
+pub static M_INTERNAL__UNREGISTERFRAMEWORKMESSAGE: Message = Message { name: "mesos.internal.UnregisterFrameworkMessage", size: size_of::<super::internal::UnregisterFrameworkMessage>(), fields: &[
+    Field { number: 1, names: ["framework_id", "framework_id"], kind: Kind::Message(&M_FRAMEWORKID), label: Label::Required, default: Default::None },
+] };
+pub static M_INTERNAL__DEACTIVATEFRAMEWORKMESSAGE: Message = Message { name: "mesos.internal.DeactivateFrameworkMessage", size: size_of::<super::internal::DeactivateFrameworkMessage>(), fields: &[
+    Field { number: 1, names: ["framework_id", "framework_id"], kind: Kind::Message(&M_FRAMEWORKID), label: Label::Required, default: Default::None },
+] };
+pub static M_INTERNAL__RESOURCEREQUESTMESSAGE: Message = Message { name: "mesos.internal.ResourceRequestMessage", size: size_of::<super::internal::ResourceRequestMessage>(), fields: &[
+    Field { number: 1, names: ["framework_id", "framework_id"], kind: Kind::Message(&M_FRAMEWORKID), label: Label::Required, default: Default::None },
+    Field { number: 2, names: ["requests", "requests"], kind: Kind::Message(&M_REQUEST), label: Label::Repeated, default: Default::None },
+] };
+pub static M_INTERNAL__RESOURCEOFFERSMESSAGE: Message = Message { name: "mesos.internal.ResourceOffersMessage", size: size_of::<super::internal::ResourceOffersMessage>(), fields: &[
+    Field { number: 1, names: ["offers", "offers"], kind: Kind::Message(&M_OFFER), label: Label::Repeated, default: Default::None },
+    Field { number: 2, names: ["pids", "pids"], kind: Kind::String, label: Label::Repeated, default: Default::None },
+] };
+pub static M_INTERNAL__INVERSEOFFERSMESSAGE: Message = Message { name: "mesos.internal.InverseOffersMessage", size: size_of::<super::internal::InverseOffersMessage>(), fields: &[
+    Field { number: 1, names: ["inverse_offers", "inverse_offers"], kind: Kind::Message(&M_INVERSEOFFER), label: Label::Repeated, default: Default::None },
+    Field { number: 2, names: ["pids", "pids"], kind: Kind::String, label: Label::Repeated, default: Default::None },
+] };
+pub static M_INTERNAL__LAUNCHTASKSMESSAGE: Message = Message { name: "mesos.internal.LaunchTasksMessage", size: size_of::<super::internal::LaunchTasksMessage>(), fields: &[
+    Field { number: 1, names: ["framework_id", "framework_id"], kind: Kind::Message(&M_FRAMEWORKID), label: Label::Required, default: Default::None },
+    Field { number: 3, names: ["tasks", "tasks"], kind: Kind::Message(&M_TASKINFO), label: Label::Repeated, default: Default::None },
+    Field { number: 5, names: ["filters", "filters"], kind: Kind::Message(&M_FILTERS), label: Label::Required, default: Default::None },
+    Field { number: 6, names: ["offer_ids", "offer_ids"], kind: Kind::Message(&M_OFFERID), label: Label::Repeated, default: Default::None },
+] };
+pub static M_INTERNAL__RESCINDRESOURCEOFFERMESSAGE: Message = Message { name: "mesos.internal.RescindResourceOfferMessage", size: size_of::<super::internal::RescindResourceOfferMessage>(), fields: &[
+    Field { number: 1, names: ["offer_id", "offer_id"], kind: Kind::Message(&M_OFFERID), label: Label::Required, default: Default::None },
+] };
+pub static M_INTERNAL__RESCINDINVERSEOFFERMESSAGE: Message = Message { name: "mesos.internal.RescindInverseOfferMessage", size: size_of::<super::internal::RescindInverseOfferMessage>(), fields: &[
+    Field { number: 1, names: ["inverse_offer_id", "inverse_offer_id"], kind: Kind::Message(&M_OFFERID), label: Label::Required, default: Default::None },
+] };
+pub static M_INTERNAL__REVIVEOFFERSMESSAGE: Message = Message { name: "mesos.internal.ReviveOffersMessage", size: size_of::<super::internal::ReviveOffersMessage>(), fields: &[
+    Field { number: 1, names: ["framework_id", "framework_id"], kind: Kind::Message(&M_FRAMEWORKID), label: Label::Required, default: Default::None },
+    Field { number: 2, names: ["roles", "roles"], kind: Kind::String, label: Label::Repeated, default: Default::None },
+] };
+pub static M_INTERNAL__RUNTASKMESSAGE: Message = Message { name: "mesos.internal.RunTaskMessage", size: size_of::<super::internal::RunTaskMessage>(), fields: &[
+    Field { number: 1, names: ["framework_id", "framework_id"], kind: Kind::Message(&M_FRAMEWORKID), label: Label::Optional, default: Default::None },
+    Field { number: 2, names: ["framework", "framework"], kind: Kind::Message(&M_FRAMEWORKINFO), label: Label::Required, default: Default::None },
+    Field { number: 4, names: ["task", "task"], kind: Kind::Message(&M_TASKINFO), label: Label::Required, default: Default::None },
+    Field { number: 5, names: ["resource_version_uuids", "resource_version_uuids"], kind: Kind::Message(&M_INTERNAL__RESOURCEVERSIONUUID), label: Label::Repeated, default: Default::None },
+    Field { number: 3, names: ["pid", "pid"], kind: Kind::String, label: Label::Optional, default: Default::None },
+    Field { number: 6, names: ["launch_executor", "launch_executor"], kind: Kind::Bool, label: Label::Optional, default: Default::None },
+    Field { number: 1000, names: ["offer_id", "offer_id"], kind: Kind::Message(&M_OFFERID), label: Label::Optional, default: Default::None },
+] };
+pub static M_INTERNAL__RUNTASKGROUPMESSAGE: Message = Message { name: "mesos.internal.RunTaskGroupMessage", size: size_of::<super::internal::RunTaskGroupMessage>(), fields: &[
+    Field { number: 1, names: ["framework", "framework"], kind: Kind::Message(&M_FRAMEWORKINFO), label: Label::Required, default: Default::None },
+    Field { number: 2, names: ["executor", "executor"], kind: Kind::Message(&M_EXECUTORINFO), label: Label::Required, default: Default::None },
+    Field { number: 3, names: ["task_group", "task_group"], kind: Kind::Message(&M_TASKGROUPINFO), label: Label::Required, default: Default::None },
+    Field { number: 4, names: ["resource_version_uuids", "resource_version_uuids"], kind: Kind::Message(&M_INTERNAL__RESOURCEVERSIONUUID), label: Label::Repeated, default: Default::None },
+    Field { number: 5, names: ["launch_executor", "launch_executor"], kind: Kind::Bool, label: Label::Optional, default: Default::None },
+    Field { number: 1000, names: ["offer_id", "offer_id"], kind: Kind::Message(&M_OFFERID), label: Label::Optional, default: Default::None },
+] };
+pub static M_INTERNAL__KILLTASKMESSAGE: Message = Message { name: "mesos.internal.KillTaskMessage", size: size_of::<super::internal::KillTaskMessage>(), fields: &[
+    Field { number: 1, names: ["framework_id", "framework_id"], kind: Kind::Message(&M_FRAMEWORKID), label: Label::Required, default: Default::None },
+    Field { number: 2, names: ["task_id", "task_id"], kind: Kind::Message(&M_TASKID), label: Label::Required, default: Default::None },
+    Field { number: 3, names: ["kill_policy", "kill_policy"], kind: Kind::Message(&M_KILLPOLICY), label: Label::Optional, default: Default::None },
+] };
+pub static M_INTERNAL__STATUSUPDATEMESSAGE: Message = Message { name: "mesos.internal.StatusUpdateMessage", size: size_of::<super::internal::StatusUpdateMessage>(), fields: &[
+    Field { number: 1, names: ["update", "update"], kind: Kind::Message(&M_INTERNAL__STATUSUPDATE), label: Label::Required, default: Default::None },
+    Field { number: 2, names: ["pid", "pid"], kind: Kind::String, label: Label::Optional, default: Default::None },
+] };
+pub static M_INTERNAL__STATUSUPDATEACKNOWLEDGEMENTMESSAGE: Message = Message { name: "mesos.internal.StatusUpdateAcknowledgementMessage", size: size_of::<super::internal::StatusUpdateAcknowledgementMessage>(), fields: &[
+    Field { number: 1, names: ["slave_id", "agent_id"], kind: Kind::Message(&M_AGENTID), label: Label::Required, default: Default::None },
+    Field { number: 2, names: ["framework_id", "framework_id"], kind: Kind::Message(&M_FRAMEWORKID), label: Label::Required, default: Default::None },
+    Field { number: 3, names: ["task_id", "task_id"], kind: Kind::Message(&M_TASKID), label: Label::Required, default: Default::None },
+    Field { number: 4, names: ["uuid", "uuid"], kind: Kind::Bytes, label: Label::Required, default: Default::None },
+] };
+pub static M_INTERNAL__ACKNOWLEDGEOPERATIONSTATUSMESSAGE: Message = Message { name: "mesos.internal.AcknowledgeOperationStatusMessage", size: size_of::<super::internal::AcknowledgeOperationStatusMessage>(), fields: &[
+    Field { number: 1, names: ["status_uuid", "status_uuid"], kind: Kind::Message(&M_UUID), label: Label::Required, default: Default::None },
+    Field { number: 2, names: ["operation_uuid", "operation_uuid"], kind: Kind::Message(&M_UUID), label: Label::Required, default: Default::None },
+    Field { number: 3, names: ["resource_provider_id", "resource_provider_id"], kind: Kind::Message(&M_RESOURCEPROVIDERID), label: Label::Optional, default: Default::None },
+] };
+pub static M_INTERNAL__LOSTSLAVEMESSAGE: Message = Message { name: "mesos.internal.LostSlaveMessage", size: size_of::<super::internal::LostSlaveMessage>(), fields: &[
+    Field { number: 1, names: ["slave_id", "agent_id"], kind: Kind::Message(&M_AGENTID), label: Label::Required, default: Default::None },
+] };
+pub static M_INTERNAL__RECONCILETASKSMESSAGE: Message = Message { name: "mesos.internal.ReconcileTasksMessage", size: size_of::<super::internal::ReconcileTasksMessage>(), fields: &[
+    Field { number: 1, names: ["framework_id", "framework_id"], kind: Kind::Message(&M_FRAMEWORKID), label: Label::Required, default: Default::None },
+    Field { number: 2, names: ["statuses", "statuses"], kind: Kind::Message(&M_TASKSTATUS), label: Label::Repeated, default: Default::None },
+    Field { number: 3, names: ["framework", "framework"], kind: Kind::Message(&M_FRAMEWORKINFO), label: Label::Optional, default: Default::None },
+] };
+pub static M_INTERNAL__RECONCILEOPERATIONSMESSAGE: Message = Message { name: "mesos.internal.ReconcileOperationsMessage", size: size_of::<super::internal::ReconcileOperationsMessage>(), fields: &[
+    Field { number: 1, names: ["operations", "operations"], kind: Kind::Message(&M_INTERNAL__RECONCILEOPERATIONSMESSAGE__OPERATION), label: Label::Repeated, default: Default::None },
+    Field { number: 2, names: ["framework_id", "framework_id"], kind: Kind::Message(&M_FRAMEWORKID), label: Label::Optional, default: Default::None },
+] };
+pub static M_INTERNAL__RECONCILEOPERATIONSMESSAGE__OPERATION: Message = Message { name: "mesos.internal.ReconcileOperationsMessage.Operation", size: size_of::<super::internal::reconcile_operations_message::Operation>(), fields: &[
+    Field { number: 1, names: ["operation_uuid", "operation_uuid"], kind: Kind::Message(&M_UUID), label: Label::Optional, default: Default::None },
+    Field { number: 3, names: ["operation_id", "operation_id"], kind: Kind::Message(&M_OPERATIONID), label: Label::Optional, default: Default::None },
+    Field { number: 2, names: ["resource_provider_id", "resource_provider_id"], kind: Kind::Message(&M_RESOURCEPROVIDERID), label: Label::Optional, default: Default::None },
+] };
+pub static M_INTERNAL__FRAMEWORKERRORMESSAGE: Message = Message { name: "mesos.internal.FrameworkErrorMessage", size: size_of::<super::internal::FrameworkErrorMessage>(), fields: &[
+    Field { number: 2, names: ["message", "message"], kind: Kind::String, label: Label::Required, default: Default::None },
+] };
+pub static M_INTERNAL__REGISTERSLAVEMESSAGE: Message = Message { name: "mesos.internal.RegisterSlaveMessage", size: size_of::<super::internal::RegisterSlaveMessage>(), fields: &[
+    Field { number: 1, names: ["slave", "agent"], kind: Kind::Message(&M_AGENTINFO), label: Label::Required, default: Default::None },
+    Field { number: 3, names: ["checkpointed_resources", "checkpointed_resources"], kind: Kind::Message(&M_RESOURCE), label: Label::Repeated, default: Default::None },
+    Field { number: 2, names: ["version", "version"], kind: Kind::String, label: Label::Optional, default: Default::None },
+    Field { number: 4, names: ["agent_capabilities", "agent_capabilities"], kind: Kind::Message(&M_AGENTINFO__CAPABILITY), label: Label::Repeated, default: Default::None },
+    Field { number: 5, names: ["resource_version_uuid", "resource_version_uuid"], kind: Kind::Message(&M_UUID), label: Label::Optional, default: Default::None },
+] };
+pub static M_INTERNAL__REREGISTERSLAVEMESSAGE: Message = Message { name: "mesos.internal.ReregisterSlaveMessage", size: size_of::<super::internal::ReregisterSlaveMessage>(), fields: &[
+    Field { number: 2, names: ["slave", "agent"], kind: Kind::Message(&M_AGENTINFO), label: Label::Required, default: Default::None },
+    Field { number: 7, names: ["checkpointed_resources", "checkpointed_resources"], kind: Kind::Message(&M_RESOURCE), label: Label::Repeated, default: Default::None },
+    Field { number: 4, names: ["executor_infos", "executor_infos"], kind: Kind::Message(&M_EXECUTORINFO), label: Label::Repeated, default: Default::None },
+    Field { number: 3, names: ["tasks", "tasks"], kind: Kind::Message(&M_TASK), label: Label::Repeated, default: Default::None },
+    Field { number: 8, names: ["frameworks", "frameworks"], kind: Kind::Message(&M_FRAMEWORKINFO), label: Label::Repeated, default: Default::None },
+    Field { number: 5, names: ["completed_frameworks", "completed_frameworks"], kind: Kind::Message(&M_INTERNAL__ARCHIVE__FRAMEWORK), label: Label::Repeated, default: Default::None },
+    Field { number: 6, names: ["version", "version"], kind: Kind::String, label: Label::Optional, default: Default::None },
+    Field { number: 9, names: ["agent_capabilities", "agent_capabilities"], kind: Kind::Message(&M_AGENTINFO__CAPABILITY), label: Label::Repeated, default: Default::None },
+    Field { number: 10, names: ["resource_version_uuid", "resource_version_uuid"], kind: Kind::Message(&M_UUID), label: Label::Optional, default: Default::None },
+    Field { number: 1000, names: ["attempt", "attempt"], kind: Kind::Uint64, label: Label::Optional, default: Default::None },
+] };
+pub static M_INTERNAL__SLAVEREGISTEREDMESSAGE: Message = Message { name: "mesos.internal.SlaveRegisteredMessage", size: size_of::<super::internal::SlaveRegisteredMessage>(), fields: &[
+    Field { number: 1, names: ["slave_id", "agent_id"], kind: Kind::Message(&M_AGENTID), label: Label::Required, default: Default::None },
+    Field { number: 2, names: ["connection", "connection"], kind: Kind::Message(&M_INTERNAL__MASTERSLAVECONNECTION), label: Label::Optional, default: Default::None },
+] };
+pub static M_INTERNAL__SLAVEREREGISTEREDMESSAGE: Message = Message { name: "mesos.internal.SlaveReregisteredMessage", size: size_of::<super::internal::SlaveReregisteredMessage>(), fields: &[
+    Field { number: 1, names: ["slave_id", "agent_id"], kind: Kind::Message(&M_AGENTID), label: Label::Required, default: Default::None },
+    Field { number: 2, names: ["reconciliations", "reconciliations"], kind: Kind::Message(&M_INTERNAL__RECONCILETASKSMESSAGE), label: Label::Repeated, default: Default::None },
+    Field { number: 3, names: ["connection", "connection"], kind: Kind::Message(&M_INTERNAL__MASTERSLAVECONNECTION), label: Label::Optional, default: Default::None },
+] };
+pub static M_INTERNAL__UNREGISTERSLAVEMESSAGE: Message = Message { name: "mesos.internal.UnregisterSlaveMessage", size: size_of::<super::internal::UnregisterSlaveMessage>(), fields: &[
+    Field { number: 1, names: ["slave_id", "agent_id"], kind: Kind::Message(&M_AGENTID), label: Label::Required, default: Default::None },
+] };
+pub static M_INTERNAL__MASTERSLAVECONNECTION: Message = Message { name: "mesos.internal.MasterSlaveConnection", size: size_of::<super::internal::MasterSlaveConnection>(), fields: &[
+    Field { number: 1, names: ["total_ping_timeout_seconds", "total_ping_timeout_seconds"], kind: Kind::Double, label: Label::Optional, default: Default::None },
+] };
+pub static M_INTERNAL__PINGSLAVEMESSAGE: Message = Message { name: "mesos.internal.PingSlaveMessage", size: size_of::<super::internal::PingSlaveMessage>(), fields: &[
+    Field { number: 1, names: ["connected", "connected"], kind: Kind::Bool, label: Label::Required, default: Default::None },
+] };
+pub static M_INTERNAL__PONGSLAVEMESSAGE: Message = Message { name: "mesos.internal.PongSlaveMessage", size: size_of::<super::internal::PongSlaveMessage>(), fields: &[
+] };
+pub static M_INTERNAL__SHUTDOWNFRAMEWORKMESSAGE: Message = Message { name: "mesos.internal.ShutdownFrameworkMessage", size: size_of::<super::internal::ShutdownFrameworkMessage>(), fields: &[
+    Field { number: 1, names: ["framework_id", "framework_id"], kind: Kind::Message(&M_FRAMEWORKID), label: Label::Required, default: Default::None },
+] };
+pub static M_INTERNAL__SHUTDOWNEXECUTORMESSAGE: Message = Message { name: "mesos.internal.ShutdownExecutorMessage", size: size_of::<super::internal::ShutdownExecutorMessage>(), fields: &[
+    Field { number: 1, names: ["executor_id", "executor_id"], kind: Kind::Message(&M_EXECUTORID), label: Label::Optional, default: Default::None },
+    Field { number: 2, names: ["framework_id", "framework_id"], kind: Kind::Message(&M_FRAMEWORKID), label: Label::Optional, default: Default::None },
+] };
+pub static M_INTERNAL__UPDATEFRAMEWORKMESSAGE: Message = Message { name: "mesos.internal.UpdateFrameworkMessage", size: size_of::<super::internal::UpdateFrameworkMessage>(), fields: &[
+    Field { number: 1, names: ["framework_id", "framework_id"], kind: Kind::Message(&M_FRAMEWORKID), label: Label::Required, default: Default::None },
+    Field { number: 2, names: ["pid", "pid"], kind: Kind::String, label: Label::Optional, default: Default::None },
+    Field { number: 3, names: ["framework_info", "framework_info"], kind: Kind::Message(&M_FRAMEWORKINFO), label: Label::Optional, default: Default::None },
+] };
+pub static M_INTERNAL__CHECKPOINTRESOURCESMESSAGE: Message = Message { name: "mesos.internal.CheckpointResourcesMessage", size: size_of::<super::internal::CheckpointResourcesMessage>(), fields: &[
+    Field { number: 1, names: ["resources", "resources"], kind: Kind::Message(&M_RESOURCE), label: Label::Repeated, default: Default::None },
+] };
+pub static M_INTERNAL__RESOURCEVERSIONUUID: Message = Message { name: "mesos.internal.ResourceVersionUUID", size: size_of::<super::internal::ResourceVersionUuid>(), fields: &[
+    Field { number: 1, names: ["resource_provider_id", "resource_provider_id"], kind: Kind::Message(&M_RESOURCEPROVIDERID), label: Label::Optional, default: Default::None },
+    Field { number: 2, names: ["uuid", "uuid"], kind: Kind::Message(&M_UUID), label: Label::Required, default: Default::None },
+] };
+pub static M_INTERNAL__UPDATESLAVEMESSAGE: Message = Message { name: "mesos.internal.UpdateSlaveMessage", size: size_of::<super::internal::UpdateSlaveMessage>(), fields: &[
+    Field { number: 1, names: ["slave_id", "agent_id"], kind: Kind::Message(&M_AGENTID), label: Label::Required, default: Default::None },
+    Field { number: 5, names: ["update_oversubscribed_resources", "update_oversubscribed_resources"], kind: Kind::Bool, label: Label::Optional, default: Default::None },
+    Field { number: 2, names: ["oversubscribed_resources", "oversubscribed_resources"], kind: Kind::Message(&M_RESOURCE), label: Label::Repeated, default: Default::None },
+    Field { number: 6, names: ["operations", "operations"], kind: Kind::Message(&M_INTERNAL__UPDATESLAVEMESSAGE__OPERATIONS), label: Label::Optional, default: Default::None },
+    Field { number: 7, names: ["resource_version_uuid", "resource_version_uuid"], kind: Kind::Message(&M_UUID), label: Label::Optional, default: Default::None },
+    Field { number: 8, names: ["resource_providers", "resource_providers"], kind: Kind::Message(&M_INTERNAL__UPDATESLAVEMESSAGE__RESOURCEPROVIDERS), label: Label::Optional, default: Default::None },
+] };
+pub static M_INTERNAL__UPDATESLAVEMESSAGE__OPERATIONS: Message = Message { name: "mesos.internal.UpdateSlaveMessage.Operations", size: size_of::<super::internal::update_slave_message::Operations>(), fields: &[
+    Field { number: 1, names: ["operations", "operations"], kind: Kind::Message(&M_OPERATION), label: Label::Repeated, default: Default::None },
+] };
+pub static M_INTERNAL__UPDATESLAVEMESSAGE__RESOURCEPROVIDER: Message = Message { name: "mesos.internal.UpdateSlaveMessage.ResourceProvider", size: size_of::<super::internal::update_slave_message::ResourceProvider>(), fields: &[
+    Field { number: 1, names: ["info", "info"], kind: Kind::Message(&M_RESOURCEPROVIDERINFO), label: Label::Optional, default: Default::None },
+    Field { number: 2, names: ["total_resources", "total_resources"], kind: Kind::Message(&M_RESOURCE), label: Label::Repeated, default: Default::None },
+    Field { number: 3, names: ["operations", "operations"], kind: Kind::Message(&M_INTERNAL__UPDATESLAVEMESSAGE__OPERATIONS), label: Label::Required, default: Default::None },
+    Field { number: 4, names: ["resource_version_uuid", "resource_version_uuid"], kind: Kind::Message(&M_UUID), label: Label::Required, default: Default::None },
+] };
+pub static M_INTERNAL__UPDATESLAVEMESSAGE__RESOURCEPROVIDERS: Message = Message { name: "mesos.internal.UpdateSlaveMessage.ResourceProviders", size: size_of::<super::internal::update_slave_message::ResourceProviders>(), fields: &[
+    Field { number: 1, names: ["providers", "providers"], kind: Kind::Message(&M_INTERNAL__UPDATESLAVEMESSAGE__RESOURCEPROVIDER), label: Label::Repeated, default: Default::None },
+] };
+pub static M_INTERNAL__UPDATEOPERATIONSTATUSMESSAGE: Message = Message { name: "mesos.internal.UpdateOperationStatusMessage", size: size_of::<super::internal::UpdateOperationStatusMessage>(), fields: &[
+    Field { number: 1, names: ["framework_id", "framework_id"], kind: Kind::Message(&M_FRAMEWORKID), label: Label::Optional, default: Default::None },
+    Field { number: 2, names: ["slave_id", "agent_id"], kind: Kind::Message(&M_AGENTID), label: Label::Optional, default: Default::None },
+    Field { number: 3, names: ["status", "status"], kind: Kind::Message(&M_OPERATIONSTATUS), label: Label::Required, default: Default::None },
+    Field { number: 4, names: ["latest_status", "latest_status"], kind: Kind::Message(&M_OPERATIONSTATUS), label: Label::Optional, default: Default::None },
+    Field { number: 5, names: ["operation_uuid", "operation_uuid"], kind: Kind::Message(&M_UUID), label: Label::Optional, default: Default::None },
+] };
+pub static M_INTERNAL__UPDATEOPERATIONSTATUSRECORD: Message = Message { name: "mesos.internal.UpdateOperationStatusRecord", size: size_of::<super::internal::UpdateOperationStatusRecord>(), fields: &[
+    Field { number: 1, names: ["type", "type"], kind: Kind::Enum(&E_INTERNAL__UPDATEOPERATIONSTATUSRECORD__TYPE), label: Label::Required, default: Default::None },
+    Field { number: 2, names: ["update", "update"], kind: Kind::Message(&M_INTERNAL__UPDATEOPERATIONSTATUSMESSAGE), label: Label::Optional, default: Default::None },
+    Field { number: 3, names: ["uuid", "uuid"], kind: Kind::Message(&M_UUID), label: Label::Optional, default: Default::None },
+] };
+pub static M_INTERNAL__APPLYOPERATIONMESSAGE: Message = Message { name: "mesos.internal.ApplyOperationMessage", size: size_of::<super::internal::ApplyOperationMessage>(), fields: &[
+    Field { number: 1, names: ["framework_id", "framework_id"], kind: Kind::Message(&M_FRAMEWORKID), label: Label::Optional, default: Default::None },
+    Field { number: 2, names: ["operation_info", "operation_info"], kind: Kind::Message(&M_OFFER__OPERATION), label: Label::Required, default: Default::None },
+    Field { number: 3, names: ["operation_uuid", "operation_uuid"], kind: Kind::Message(&M_UUID), label: Label::Required, default: Default::None },
+    Field { number: 4, names: ["resource_version_uuid", "resource_version_uuid"], kind: Kind::Message(&M_INTERNAL__RESOURCEVERSIONUUID), label: Label::Required, default: Default::None },
+] };
+pub static M_INTERNAL__RESOURCEPROVIDERCALLMESSAGE: Message = Message { name: "mesos.internal.ResourceProviderCallMessage", size: size_of::<super::internal::ResourceProviderCallMessage>(), fields: &[
+    Field { number: 1, names: ["call", "call"], kind: Kind::Message(&M_RESOURCE_PROVIDER__CALL), label: Label::Required, default: Default::None },
+    Field { number: 2, names: ["uuid", "uuid"], kind: Kind::Message(&M_UUID), label: Label::Optional, default: Default::None },
+] };
+pub static M_INTERNAL__RESOURCEPROVIDEREVENTMESSAGE: Message = Message { name: "mesos.internal.ResourceProviderEventMessage", size: size_of::<super::internal::ResourceProviderEventMessage>(), fields: &[
+    Field { number: 1, names: ["resource_provider_id", "resource_provider_id"], kind: Kind::Message(&M_RESOURCEPROVIDERID), label: Label::Required, default: Default::None },
+    Field { number: 2, names: ["event", "event"], kind: Kind::Message(&M_RESOURCE_PROVIDER__EVENT), label: Label::Required, default: Default::None },
+    Field { number: 3, names: ["uuid", "uuid"], kind: Kind::Message(&M_UUID), label: Label::Optional, default: Default::None },
+] };
+pub static M_INTERNAL__REGISTEREXECUTORMESSAGE: Message = Message { name: "mesos.internal.RegisterExecutorMessage", size: size_of::<super::internal::RegisterExecutorMessage>(), fields: &[
+    Field { number: 1, names: ["framework_id", "framework_id"], kind: Kind::Message(&M_FRAMEWORKID), label: Label::Required, default: Default::None },
+    Field { number: 2, names: ["executor_id", "executor_id"], kind: Kind::Message(&M_EXECUTORID), label: Label::Required, default: Default::None },
+] };
+pub static M_INTERNAL__EXECUTORREGISTEREDMESSAGE: Message = Message { name: "mesos.internal.ExecutorRegisteredMessage", size: size_of::<super::internal::ExecutorRegisteredMessage>(), fields: &[
+    Field { number: 2, names: ["executor_info", "executor_info"], kind: Kind::Message(&M_EXECUTORINFO), label: Label::Required, default: Default::None },
+    Field { number: 3, names: ["framework_id", "framework_id"], kind: Kind::Message(&M_FRAMEWORKID), label: Label::Required, default: Default::None },
+    Field { number: 4, names: ["framework_info", "framework_info"], kind: Kind::Message(&M_FRAMEWORKINFO), label: Label::Required, default: Default::None },
+    Field { number: 5, names: ["slave_id", "agent_id"], kind: Kind::Message(&M_AGENTID), label: Label::Required, default: Default::None },
+    Field { number: 6, names: ["slave_info", "agent_info"], kind: Kind::Message(&M_AGENTINFO), label: Label::Required, default: Default::None },
+] };
+pub static M_INTERNAL__EXECUTORREREGISTEREDMESSAGE: Message = Message { name: "mesos.internal.ExecutorReregisteredMessage", size: size_of::<super::internal::ExecutorReregisteredMessage>(), fields: &[
+    Field { number: 1, names: ["slave_id", "agent_id"], kind: Kind::Message(&M_AGENTID), label: Label::Required, default: Default::None },
+    Field { number: 2, names: ["slave_info", "agent_info"], kind: Kind::Message(&M_AGENTINFO), label: Label::Required, default: Default::None },
+] };
+pub static M_INTERNAL__EXITEDEXECUTORMESSAGE: Message = Message { name: "mesos.internal.ExitedExecutorMessage", size: size_of::<super::internal::ExitedExecutorMessage>(), fields: &[
+    Field { number: 1, names: ["slave_id", "agent_id"], kind: Kind::Message(&M_AGENTID), label: Label::Required, default: Default::None },
+    Field { number: 2, names: ["framework_id", "framework_id"], kind: Kind::Message(&M_FRAMEWORKID), label: Label::Required, default: Default::None },
+    Field { number: 3, names: ["executor_id", "executor_id"], kind: Kind::Message(&M_EXECUTORID), label: Label::Required, default: Default::None },
+    Field { number: 4, names: ["status", "status"], kind: Kind::Int32, label: Label::Required, default: Default::None },
+] };
+pub static M_INTERNAL__RECONNECTEXECUTORMESSAGE: Message = Message { name: "mesos.internal.ReconnectExecutorMessage", size: size_of::<super::internal::ReconnectExecutorMessage>(), fields: &[
+    Field { number: 1, names: ["slave_id", "agent_id"], kind: Kind::Message(&M_AGENTID), label: Label::Required, default: Default::None },
+] };
+pub static M_INTERNAL__REREGISTEREXECUTORMESSAGE: Message = Message { name: "mesos.internal.ReregisterExecutorMessage", size: size_of::<super::internal::ReregisterExecutorMessage>(), fields: &[
+    Field { number: 1, names: ["executor_id", "executor_id"], kind: Kind::Message(&M_EXECUTORID), label: Label::Required, default: Default::None },
+    Field { number: 2, names: ["framework_id", "framework_id"], kind: Kind::Message(&M_FRAMEWORKID), label: Label::Required, default: Default::None },
+    Field { number: 3, names: ["tasks", "tasks"], kind: Kind::Message(&M_TASKINFO), label: Label::Repeated, default: Default::None },
+    Field { number: 4, names: ["updates", "updates"], kind: Kind::Message(&M_INTERNAL__STATUSUPDATE), label: Label::Repeated, default: Default::None },
+] };
+pub static M_INTERNAL__DRAINSLAVEMESSAGE: Message = Message { name: "mesos.internal.DrainSlaveMessage", size: size_of::<super::internal::DrainSlaveMessage>(), fields: &[
+    Field { number: 1, names: ["config", "config"], kind: Kind::Message(&M_DRAINCONFIG), label: Label::Required, default: Default::None },
+] };
+pub static M_INTERNAL__SHUTDOWNMESSAGE: Message = Message { name: "mesos.internal.ShutdownMessage", size: size_of::<super::internal::ShutdownMessage>(), fields: &[
+    Field { number: 1, names: ["message", "message"], kind: Kind::String, label: Label::Optional, default: Default::None },
+] };
+pub static M_INTERNAL__ARCHIVE: Message = Message { name: "mesos.internal.Archive", size: size_of::<super::internal::Archive>(), fields: &[
+    Field { number: 1, names: ["frameworks", "frameworks"], kind: Kind::Message(&M_INTERNAL__ARCHIVE__FRAMEWORK), label: Label::Repeated, default: Default::None },
+] };
+pub static M_INTERNAL__ARCHIVE__FRAMEWORK: Message = Message { name: "mesos.internal.Archive.Framework", size: size_of::<super::internal::archive::Framework>(), fields: &[
+    Field { number: 1, names: ["framework_info", "framework_info"], kind: Kind::Message(&M_FRAMEWORKINFO), label: Label::Required, default: Default::None },
+    Field { number: 2, names: ["pid", "pid"], kind: Kind::String, label: Label::Optional, default: Default::None },
+    Field { number: 3, names: ["tasks", "tasks"], kind: Kind::Message(&M_TASK), label: Label::Repeated, default: Default::None },
+] };
+pub static M_INTERNAL__TASKHEALTHSTATUS: Message = Message { name: "mesos.internal.TaskHealthStatus", size: size_of::<super::internal::TaskHealthStatus>(), fields: &[
+    Field { number: 1, names: ["task_id", "task_id"], kind: Kind::Message(&M_TASKID), label: Label::Required, default: Default::None },
+    Field { number: 2, names: ["healthy", "healthy"], kind: Kind::Bool, label: Label::Required, default: Default::None },
+    Field { number: 3, names: ["kill_task", "kill_task"], kind: Kind::Bool, label: Label::Optional, default: Default::Bool(false) },
+    Field { number: 4, names: ["consecutive_failures", "consecutive_failures"], kind: Kind::Int32, label: Label::Optional, default: Default::None },
+] };
+pub static M_INTERNAL__HOOKEXECUTED: Message = Message { name: "mesos.internal.HookExecuted", size: size_of::<super::internal::HookExecuted>(), fields: &[
+    Field { number: 1, names: ["module", "module"], kind: Kind::String, label: Label::Optional, default: Default::None },
+] };
+pub static M_INTERNAL__CHECKPOINTRECORD: Message = Message { name: "mesos.internal.CheckpointRecord", size: size_of::<super::internal::CheckpointRecord>(), fields: &[
+    Field { number: 1, names: ["agent", "agent"], kind: Kind::Message(&M_AGENTINFO), label: Label::Optional, default: Default::None },
+    Field { number: 2, names: ["framework", "framework"], kind: Kind::Message(&M_INTERNAL__CHECKPOINTEDFRAMEWORK), label: Label::Optional, default: Default::None },
+    Field { number: 3, names: ["framework_gone", "framework_gone"], kind: Kind::Message(&M_FRAMEWORKID), label: Label::Optional, default: Default::None },
+    Field { number: 4, names: ["executor", "executor"], kind: Kind::Message(&M_INTERNAL__CHECKPOINTEDEXECUTOR), label: Label::Optional, default: Default::None },
+    Field { number: 5, names: ["connected", "connected"], kind: Kind::Message(&M_INTERNAL__CHECKPOINTEDCONNECTION), label: Label::Optional, default: Default::None },
+    Field { number: 6, names: ["executor_gone", "executor_gone"], kind: Kind::Message(&M_INTERNAL__CHECKPOINTEDRUN), label: Label::Optional, default: Default::None },
+    Field { number: 7, names: ["tasks", "tasks"], kind: Kind::Message(&M_INTERNAL__CHECKPOINTEDTASKS), label: Label::Optional, default: Default::None },
+    Field { number: 8, names: ["update", "update"], kind: Kind::Message(&M_INTERNAL__STATUSUPDATE), label: Label::Optional, default: Default::None },
+    Field { number: 9, names: ["acknowledged", "acknowledged"], kind: Kind::Message(&M_INTERNAL__CHECKPOINTEDACKNOWLEDGEMENT), label: Label::Optional, default: Default::None },
+    Field { number: 10, names: ["stream", "stream"], kind: Kind::Message(&M_INTERNAL__CHECKPOINTEDSTREAM), label: Label::Optional, default: Default::None },
+    Field { number: 11, names: ["past", "past"], kind: Kind::Message(&M_INTERNAL__CHECKPOINTEDPAST), label: Label::Optional, default: Default::None },
+] };
+pub static M_INTERNAL__CHECKPOINTEDFRAMEWORK: Message = Message { name: "mesos.internal.CheckpointedFramework", size: size_of::<super::internal::CheckpointedFramework>(), fields: &[
+    Field { number: 1, names: ["info", "info"], kind: Kind::Message(&M_FRAMEWORKINFO), label: Label::Required, default: Default::None },
+    Field { number: 2, names: ["pid", "pid"], kind: Kind::String, label: Label::Optional, default: Default::None },
+] };
+pub static M_INTERNAL__CHECKPOINTEDRUN: Message = Message { name: "mesos.internal.CheckpointedRun", size: size_of::<super::internal::CheckpointedRun>(), fields: &[
+    Field { number: 1, names: ["framework_id", "framework_id"], kind: Kind::Message(&M_FRAMEWORKID), label: Label::Required, default: Default::None },
+    Field { number: 2, names: ["executor_id", "executor_id"], kind: Kind::Message(&M_EXECUTORID), label: Label::Required, default: Default::None },
+    Field { number: 3, names: ["container_id", "container_id"], kind: Kind::Message(&M_CONTAINERID), label: Label::Required, default: Default::None },
+] };
+pub static M_INTERNAL__CHECKPOINTEDEXECUTOR: Message = Message { name: "mesos.internal.CheckpointedExecutor", size: size_of::<super::internal::CheckpointedExecutor>(), fields: &[
+    Field { number: 1, names: ["run", "run"], kind: Kind::Message(&M_INTERNAL__CHECKPOINTEDRUN), label: Label::Required, default: Default::None },
+    Field { number: 2, names: ["info", "info"], kind: Kind::Message(&M_EXECUTORINFO), label: Label::Required, default: Default::None },
+    Field { number: 3, names: ["generated", "generated"], kind: Kind::Bool, label: Label::Optional, default: Default::None },
+] };
+pub static M_INTERNAL__CHECKPOINTEDCONNECTION: Message = Message { name: "mesos.internal.CheckpointedConnection", size: size_of::<super::internal::CheckpointedConnection>(), fields: &[
+    Field { number: 1, names: ["run", "run"], kind: Kind::Message(&M_INTERNAL__CHECKPOINTEDRUN), label: Label::Required, default: Default::None },
+    Field { number: 2, names: ["pid", "pid"], kind: Kind::String, label: Label::Optional, default: Default::None },
+] };
+pub static M_INTERNAL__CHECKPOINTEDTASKS: Message = Message { name: "mesos.internal.CheckpointedTasks", size: size_of::<super::internal::CheckpointedTasks>(), fields: &[
+    Field { number: 1, names: ["run", "run"], kind: Kind::Message(&M_INTERNAL__CHECKPOINTEDRUN), label: Label::Required, default: Default::None },
+    Field { number: 2, names: ["tasks", "tasks"], kind: Kind::Message(&M_TASKINFO), label: Label::Repeated, default: Default::None },
+    Field { number: 3, names: ["group", "group"], kind: Kind::Bool, label: Label::Optional, default: Default::None },
+] };
+pub static M_INTERNAL__CHECKPOINTEDACKNOWLEDGEMENT: Message = Message { name: "mesos.internal.CheckpointedAcknowledgement", size: size_of::<super::internal::CheckpointedAcknowledgement>(), fields: &[
+    Field { number: 1, names: ["framework_id", "framework_id"], kind: Kind::Message(&M_FRAMEWORKID), label: Label::Required, default: Default::None },
+    Field { number: 2, names: ["task_id", "task_id"], kind: Kind::Message(&M_TASKID), label: Label::Required, default: Default::None },
+    Field { number: 3, names: ["uuid", "uuid"], kind: Kind::Bytes, label: Label::Required, default: Default::None },
+] };
+pub static M_INTERNAL__CHECKPOINTEDSTREAM: Message = Message { name: "mesos.internal.CheckpointedStream", size: size_of::<super::internal::CheckpointedStream>(), fields: &[
+    Field { number: 1, names: ["framework_id", "framework_id"], kind: Kind::Message(&M_FRAMEWORKID), label: Label::Required, default: Default::None },
+    Field { number: 2, names: ["task_id", "task_id"], kind: Kind::Message(&M_TASKID), label: Label::Required, default: Default::None },
+    Field { number: 3, names: ["acknowledged", "acknowledged"], kind: Kind::Bytes, label: Label::Repeated, default: Default::None },
+    Field { number: 4, names: ["statuses", "statuses"], kind: Kind::Message(&M_TASKSTATUS), label: Label::Repeated, default: Default::None },
+    Field { number: 5, names: ["pending", "pending"], kind: Kind::Message(&M_INTERNAL__STATUSUPDATE), label: Label::Repeated, default: Default::None },
+] };
+pub static M_INTERNAL__CHECKPOINTEDPAST: Message = Message { name: "mesos.internal.CheckpointedPast", size: size_of::<super::internal::CheckpointedPast>(), fields: &[
+    Field { number: 1, names: ["executor", "executor"], kind: Kind::Message(&M_INTERNAL__CHECKPOINTEDEXECUTOR), label: Label::Required, default: Default::None },
+    Field { number: 2, names: ["tasks", "tasks"], kind: Kind::Message(&M_INTERNAL__CHECKPOINTEDPASTTASK), label: Label::Repeated, default: Default::None },
+    Field { number: 3, names: ["executor_gone", "executor_gone"], kind: Kind::Bool, label: Label::Optional, default: Default::None },
+] };
+pub static M_INTERNAL__CHECKPOINTEDPASTTASK: Message = Message { name: "mesos.internal.CheckpointedPastTask", size: size_of::<super::internal::CheckpointedPastTask>(), fields: &[
+    Field { number: 1, names: ["info", "info"], kind: Kind::Message(&M_TASKINFO), label: Label::Required, default: Default::None },
+    Field { number: 2, names: ["statuses", "statuses"], kind: Kind::Message(&M_TASKSTATUS), label: Label::Repeated, default: Default::None },
+] };
 pub static M_EXECUTOR__EVENT: Message = Message { name: "mesos.executor.Event", size: size_of::<super::executor::Event>(), fields: &[
     Field { number: 1, names: ["type", "type"], kind: Kind::Enum(&E_EXECUTOR__EVENT__TYPE), label: Label::Optional, default: Default::None },
     Field { number: 2, names: ["subscribed", "subscribed"], kind: Kind::Message(&M_EXECUTOR__EVENT__SUBSCRIBED), label: Label::Optional, default: Default::None },
@@ -2456,356 +2863,6 @@ pub static M_MASTER__EVENT__AGENTADDED: Message = Message { name: "mesos.master.
 pub static M_MASTER__EVENT__AGENTREMOVED: Message = Message { name: "mesos.master.Event.AgentRemoved", size: size_of::<super::master::event::AgentRemoved>(), fields: &[
     Field { number: 1, names: ["agent_id", "agent_id"], kind: Kind::Message(&M_AGENTID), label: Label::Required, default: Default::None },
 ] };
-pub static M_RESOURCE_PROVIDER__EVENT: Message = Message { name: "mesos.resource_provider.Event", size: size_of::<super::resource_provider::Event>(), fields: &[
-    Field { number: 1, names: ["type", "type"], kind: Kind::Enum(&E_RESOURCE_PROVIDER__EVENT__TYPE), label: Label::Optional, default: Default::None },
-    Field { number: 2, names: ["subscribed", "subscribed"], kind: Kind::Message(&M_RESOURCE_PROVIDER__EVENT__SUBSCRIBED), label: Label::Optional, default: Default::None },
-    Field { number: 3, names: ["apply_operation", "apply_operation"], kind: Kind::Message(&M_RESOURCE_PROVIDER__EVENT__APPLYOPERATION), label: Label::Optional, default: Default::None },
-    Field { number: 4, names: ["publish_resources", "publish_resources"], kind: Kind::Message(&M_RESOURCE_PROVIDER__EVENT__PUBLISHRESOURCES), label: Label::Optional, default: Default::None },
-    Field { number: 5, names: ["acknowledge_operation_status", "acknowledge_operation_status"], kind: Kind::Message(&M_RESOURCE_PROVIDER__EVENT__ACKNOWLEDGEOPERATIONSTATUS), label: Label::Optional, default: Default::None },
-    Field { number: 6, names: ["reconcile_operations", "reconcile_operations"], kind: Kind::Message(&M_RESOURCE_PROVIDER__EVENT__RECONCILEOPERATIONS), label: Label::Optional, default: Default::None },
-] };
-pub static M_RESOURCE_PROVIDER__EVENT__SUBSCRIBED: Message = Message { name: "mesos.resource_provider.Event.Subscribed", size: size_of::<super::resource_provider::event::Subscribed>(), fields: &[
-    Field { number: 1, names: ["provider_id", "provider_id"], kind: Kind::Message(&M_RESOURCEPROVIDERID), label: Label::Required, default: Default::None },
-] };
-pub static M_RESOURCE_PROVIDER__EVENT__APPLYOPERATION: Message = Message { name: "mesos.resource_provider.Event.ApplyOperation", size: size_of::<super::resource_provider::event::ApplyOperation>(), fields: &[
-    Field { number: 1, names: ["framework_id", "framework_id"], kind: Kind::Message(&M_FRAMEWORKID), label: Label::Optional, default: Default::None },
-    Field { number: 2, names: ["info", "info"], kind: Kind::Message(&M_OFFER__OPERATION), label: Label::Required, default: Default::None },
-    Field { number: 3, names: ["operation_uuid", "operation_uuid"], kind: Kind::Message(&M_UUID), label: Label::Required, default: Default::None },
-    Field { number: 4, names: ["resource_version_uuid", "resource_version_uuid"], kind: Kind::Message(&M_UUID), label: Label::Required, default: Default::None },
-] };
-pub static M_RESOURCE_PROVIDER__EVENT__PUBLISHRESOURCES: Message = Message { name: "mesos.resource_provider.Event.PublishResources", size: size_of::<super::resource_provider::event::PublishResources>(), fields: &[
-    Field { number: 1, names: ["uuid", "uuid"], kind: Kind::Message(&M_UUID), label: Label::Required, default: Default::None },
-    Field { number: 2, names: ["resources", "resources"], kind: Kind::Message(&M_RESOURCE), label: Label::Repeated, default: Default::None },
-] };
-pub static M_RESOURCE_PROVIDER__EVENT__ACKNOWLEDGEOPERATIONSTATUS: Message = Message { name: "mesos.resource_provider.Event.AcknowledgeOperationStatus", size: size_of::<super::resource_provider::event::AcknowledgeOperationStatus>(), fields: &[
-    Field { number: 1, names: ["status_uuid", "status_uuid"], kind: Kind::Message(&M_UUID), label: Label::Required, default: Default::None },
-    Field { number: 2, names: ["operation_uuid", "operation_uuid"], kind: Kind::Message(&M_UUID), label: Label::Required, default: Default::None },
-] };
-pub static M_RESOURCE_PROVIDER__EVENT__RECONCILEOPERATIONS: Message = Message { name: "mesos.resource_provider.Event.ReconcileOperations", size: size_of::<super::resource_provider::event::ReconcileOperations>(), fields: &[
-    Field { number: 1, names: ["operation_uuids", "operation_uuids"], kind: Kind::Message(&M_UUID), label: Label::Repeated, default: Default::None },
-] };
-pub static M_RESOURCE_PROVIDER__CALL: Message = Message { name: "mesos.resource_provider.Call", size: size_of::<super::resource_provider::Call>(), fields: &[
-    Field { number: 1, names: ["resource_provider_id", "resource_provider_id"], kind: Kind::Message(&M_RESOURCEPROVIDERID), label: Label::Optional, default: Default::None },
-    Field { number: 2, names: ["type", "type"], kind: Kind::Enum(&E_RESOURCE_PROVIDER__CALL__TYPE), label: Label::Optional, default: Default::None },
-    Field { number: 3, names: ["subscribe", "subscribe"], kind: Kind::Message(&M_RESOURCE_PROVIDER__CALL__SUBSCRIBE), label: Label::Optional, default: Default::None },
-    Field { number: 4, names: ["update_operation_status", "update_operation_status"], kind: Kind::Message(&M_RESOURCE_PROVIDER__CALL__UPDATEOPERATIONSTATUS), label: Label::Optional, default: Default::None },
-    Field { number: 5, names: ["update_state", "update_state"], kind: Kind::Message(&M_RESOURCE_PROVIDER__CALL__UPDATESTATE), label: Label::Optional, default: Default::None },
-    Field { number: 6, names: ["update_publish_resources_status", "update_publish_resources_status"], kind: Kind::Message(&M_RESOURCE_PROVIDER__CALL__UPDATEPUBLISHRESOURCESSTATUS), label: Label::Optional, default: Default::None },
-] };
-pub static M_RESOURCE_PROVIDER__CALL__SUBSCRIBE: Message = Message { name: "mesos.resource_provider.Call.Subscribe", size: size_of::<super::resource_provider::call::Subscribe>(), fields: &[
-    Field { number: 1, names: ["resource_provider_info", "resource_provider_info"], kind: Kind::Message(&M_RESOURCEPROVIDERINFO), label: Label::Required, default: Default::None },
-] };
-pub static M_RESOURCE_PROVIDER__CALL__UPDATEOPERATIONSTATUS: Message = Message { name: "mesos.resource_provider.Call.UpdateOperationStatus", size: size_of::<super::resource_provider::call::UpdateOperationStatus>(), fields: &[
-    Field { number: 1, names: ["framework_id", "framework_id"], kind: Kind::Message(&M_FRAMEWORKID), label: Label::Optional, default: Default::None },
-    Field { number: 2, names: ["status", "status"], kind: Kind::Message(&M_OPERATIONSTATUS), label: Label::Required, default: Default::None },
-    Field { number: 3, names: ["latest_status", "latest_status"], kind: Kind::Message(&M_OPERATIONSTATUS), label: Label::Optional, default: Default::None },
-    Field { number: 4, names: ["operation_uuid", "operation_uuid"], kind: Kind::Message(&M_UUID), label: Label::Required, default: Default::None },
-] };
-pub static M_RESOURCE_PROVIDER__CALL__UPDATESTATE: Message = Message { name: "mesos.resource_provider.Call.UpdateState", size: size_of::<super::resource_provider::call::UpdateState>(), fields: &[
-    Field { number: 1, names: ["operations", "operations"], kind: Kind::Message(&M_OPERATION), label: Label::Repeated, default: Default::None },
-    Field { number: 2, names: ["resources", "resources"], kind: Kind::Message(&M_RESOURCE), label: Label::Repeated, default: Default::None },
-    Field { number: 3, names: ["resource_version_uuid", "resource_version_uuid"], kind: Kind::Message(&M_UUID), label: Label::Required, default: Default::None },
-] };
-pub static M_RESOURCE_PROVIDER__CALL__UPDATEPUBLISHRESOURCESSTATUS: Message = Message { name: "mesos.resource_provider.Call.UpdatePublishResourcesStatus", size: size_of::<super::resource_provider::call::UpdatePublishResourcesStatus>(), fields: &[
-    Field { number: 1, names: ["uuid", "uuid"], kind: Kind::Message(&M_UUID), label: Label::Required, default: Default::None },
-    Field { number: 2, names: ["status", "status"], kind: Kind::Enum(&E_RESOURCE_PROVIDER__CALL__UPDATEPUBLISHRESOURCESSTATUS__STATUS), label: Label::Required, default: Default::None },
-] };
-pub static M_INTERNAL__STATUSUPDATE: Message = Message { name: "mesos.internal.StatusUpdate", size: size_of::<super::internal::StatusUpdate>(), fields: &[
-    Field { number: 1, names: ["framework_id", "framework_id"], kind: Kind::Message(&M_FRAMEWORKID), label: Label::Required, default: Default::None },
-    Field { number: 2, names: ["executor_id", "executor_id"], kind: Kind::Message(&M_EXECUTORID), label: Label::Optional, default: Default::None },
-    Field { number: 3, names: ["slave_id", "agent_id"], kind: Kind::Message(&M_AGENTID), label: Label::Optional, default: Default::None },
-    Field { number: 4, names: ["status", "status"], kind: Kind::Message(&M_TASKSTATUS), label: Label::Required, default: Default::None },
-    Field { number: 5, names: ["timestamp", "timestamp"], kind: Kind::Double, label: Label::Required, default: Default::None },
-    Field { number: 6, names: ["uuid", "uuid"], kind: Kind::Bytes, label: Label::Optional, default: Default::None },
-    Field { number: 7, names: ["latest_state", "latest_state"], kind: Kind::Enum(&E_TASKSTATE), label: Label::Optional, default: Default::None },
-] };
-pub static M_INTERNAL__STATUSUPDATERECORD: Message = Message { name: "mesos.internal.StatusUpdateRecord", size: size_of::<super::internal::StatusUpdateRecord>(), fields: &[
-    Field { number: 1, names: ["type", "type"], kind: Kind::Enum(&E_INTERNAL__STATUSUPDATERECORD__TYPE), label: Label::Required, default: Default::None },
-    Field { number: 2, names: ["update", "update"], kind: Kind::Message(&M_INTERNAL__STATUSUPDATE), label: Label::Optional, default: Default::None },
-    Field { number: 3, names: ["uuid", "uuid"], kind: Kind::Bytes, label: Label::Optional, default: Default::None },
-] };
-pub static M_INTERNAL__SUBMITSCHEDULERREQUEST: Message = Message { name: "mesos.internal.SubmitSchedulerRequest", size: size_of::<super::internal::SubmitSchedulerRequest>(), fields: &[
-    Field { number: 1, names: ["name", "name"], kind: Kind::String, label: Label::Required, default: Default::None },
-] };
-pub static M_INTERNAL__SUBMITSCHEDULERRESPONSE: Message = Message { name: "mesos.internal.SubmitSchedulerResponse", size: size_of::<super::internal::SubmitSchedulerResponse>(), fields: &[
-    Field { number: 1, names: ["okay", "okay"], kind: Kind::Bool, label: Label::Required, default: Default::None },
-] };
-pub static M_INTERNAL__EXECUTORTOFRAMEWORKMESSAGE: Message = Message { name: "mesos.internal.ExecutorToFrameworkMessage", size: size_of::<super::internal::ExecutorToFrameworkMessage>(), fields: &[
-    Field { number: 1, names: ["slave_id", "agent_id"], kind: Kind::Message(&M_AGENTID), label: Label::Required, default: Default::None },
-    Field { number: 2, names: ["framework_id", "framework_id"], kind: Kind::Message(&M_FRAMEWORKID), label: Label::Required, default: Default::None },
-    Field { number: 3, names: ["executor_id", "executor_id"], kind: Kind::Message(&M_EXECUTORID), label: Label::Required, default: Default::None },
-    Field { number: 4, names: ["data", "data"], kind: Kind::Bytes, label: Label::Required, default: Default::None },
-] };
-pub static M_INTERNAL__FRAMEWORKTOEXECUTORMESSAGE: Message = Message { name: "mesos.internal.FrameworkToExecutorMessage", size: size_of::<super::internal::FrameworkToExecutorMessage>(), fields: &[
-    Field { number: 1, names: ["slave_id", "agent_id"], kind: Kind::Message(&M_AGENTID), label: Label::Required, default: Default::None },
-    Field { number: 2, names: ["framework_id", "framework_id"], kind: Kind::Message(&M_FRAMEWORKID), label: Label::Required, default: Default::None },
-    Field { number: 3, names: ["executor_id", "executor_id"], kind: Kind::Message(&M_EXECUTORID), label: Label::Required, default: Default::None },
-    Field { number: 4, names: ["data", "data"], kind: Kind::Bytes, label: Label::Required, default: Default::None },
-] };
-pub static M_INTERNAL__REGISTERFRAMEWORKMESSAGE: Message = Message { name: "mesos.internal.RegisterFrameworkMessage", size: size_of::<super::internal::RegisterFrameworkMessage>(), fields: &[
-    Field { number: 1, names: ["framework", "framework"], kind: Kind::Message(&M_FRAMEWORKINFO), label: Label::Required, default: Default::None },
-] };
-pub static M_INTERNAL__REREGISTERFRAMEWORKMESSAGE: Message = Message { name: "mesos.internal.ReregisterFrameworkMessage", size: size_of::<super::internal::ReregisterFrameworkMessage>(), fields: &[
-    Field { number: 2, names: ["framework", "framework"], kind: Kind::Message(&M_FRAMEWORKINFO), label: Label::Required, default: Default::None },
-    Field { number: 3, names: ["failover", "failover"], kind: Kind::Bool, label: Label::Required, default: Default::None },
-] };
-pub static M_INTERNAL__FRAMEWORKREGISTEREDMESSAGE: Message = Message { name: "mesos.internal.FrameworkRegisteredMessage", size: size_of::<super::internal::FrameworkRegisteredMessage>(), fields: &[
-    Field { number: 1, names: ["framework_id", "framework_id"], kind: Kind::Message(&M_FRAMEWORKID), label: Label::Required, default: Default::None },
-    Field { number: 2, names: ["master_info", "master_info"], kind: Kind::Message(&M_MASTERINFO), label: Label::Required, default: Default::None },
-] };
-pub static M_INTERNAL__FRAMEWORKREREGISTEREDMESSAGE: Message = Message { name: "mesos.internal.FrameworkReregisteredMessage", size: size_of::<super::internal::FrameworkReregisteredMessage>(), fields: &[
-    Field { number: 1, names: ["framework_id", "framework_id"], kind: Kind::Message(&M_FRAMEWORKID), label: Label::Required, default: Default::None },
-    Field { number: 2, names: ["master_info", "master_info"], kind: Kind::Message(&M_MASTERINFO), label: Label::Required, default: Default::None },
-] };
-pub static M_INTERNAL__UNREGISTERFRAMEWORKMESSAGE: Message = Message { name: "mesos.internal.UnregisterFrameworkMessage", size: size_of::<super::internal::UnregisterFrameworkMessage>(), fields: &[
-    Field { number: 1, names: ["framework_id", "framework_id"], kind: Kind::Message(&M_FRAMEWORKID), label: Label::Required, default: Default::None },
-] };
-pub static M_INTERNAL__DEACTIVATEFRAMEWORKMESSAGE: Message = Message { name: "mesos.internal.DeactivateFrameworkMessage", size: size_of::<super::internal::DeactivateFrameworkMessage>(), fields: &[
-    Field { number: 1, names: ["framework_id", "framework_id"], kind: Kind::Message(&M_FRAMEWORKID), label: Label::Required, default: Default::None },
-] };
-pub static M_INTERNAL__RESOURCEREQUESTMESSAGE: Message = Message { name: "mesos.internal.ResourceRequestMessage", size: size_of::<super::internal::ResourceRequestMessage>(), fields: &[
-    Field { number: 1, names: ["framework_id", "framework_id"], kind: Kind::Message(&M_FRAMEWORKID), label: Label::Required, default: Default::None },
-    Field { number: 2, names: ["requests", "requests"], kind: Kind::Message(&M_REQUEST), label: Label::Repeated, default: Default::None },
-] };
-pub static M_INTERNAL__RESOURCEOFFERSMESSAGE: Message = Message { name: "mesos.internal.ResourceOffersMessage", size: size_of::<super::internal::ResourceOffersMessage>(), fields: &[
-    Field { number: 1, names: ["offers", "offers"], kind: Kind::Message(&M_OFFER), label: Label::Repeated, default: Default::None },
-    Field { number: 2, names: ["pids", "pids"], kind: Kind::String, label: Label::Repeated, default: Default::None },
-] };
-pub static M_INTERNAL__INVERSEOFFERSMESSAGE: Message = Message { name: "mesos.internal.InverseOffersMessage", size: size_of::<super::internal::InverseOffersMessage>(), fields: &[
-    Field { number: 1, names: ["inverse_offers", "inverse_offers"], kind: Kind::Message(&M_INVERSEOFFER), label: Label::Repeated, default: Default::None },
-    Field { number: 2, names: ["pids", "pids"], kind: Kind::String, label: Label::Repeated, default: Default::None },
-] };
-pub static M_INTERNAL__LAUNCHTASKSMESSAGE: Message = Message { name: "mesos.internal.LaunchTasksMessage", size: size_of::<super::internal::LaunchTasksMessage>(), fields: &[
-    Field { number: 1, names: ["framework_id", "framework_id"], kind: Kind::Message(&M_FRAMEWORKID), label: Label::Required, default: Default::None },
-    Field { number: 3, names: ["tasks", "tasks"], kind: Kind::Message(&M_TASKINFO), label: Label::Repeated, default: Default::None },
-    Field { number: 5, names: ["filters", "filters"], kind: Kind::Message(&M_FILTERS), label: Label::Required, default: Default::None },
-    Field { number: 6, names: ["offer_ids", "offer_ids"], kind: Kind::Message(&M_OFFERID), label: Label::Repeated, default: Default::None },
-] };
-pub static M_INTERNAL__RESCINDRESOURCEOFFERMESSAGE: Message = Message { name: "mesos.internal.RescindResourceOfferMessage", size: size_of::<super::internal::RescindResourceOfferMessage>(), fields: &[
-    Field { number: 1, names: ["offer_id", "offer_id"], kind: Kind::Message(&M_OFFERID), label: Label::Required, default: Default::None },
-] };
-pub static M_INTERNAL__RESCINDINVERSEOFFERMESSAGE: Message = Message { name: "mesos.internal.RescindInverseOfferMessage", size: size_of::<super::internal::RescindInverseOfferMessage>(), fields: &[
-    Field { number: 1, names: ["inverse_offer_id", "inverse_offer_id"], kind: Kind::Message(&M_OFFERID), label: Label::Required, default: Default::None },
-] };
-pub static M_INTERNAL__REVIVEOFFERSMESSAGE: Message = Message { name: "mesos.internal.ReviveOffersMessage", size: size_of::<super::internal::ReviveOffersMessage>(), fields: &[
-    Field { number: 1, names: ["framework_id", "framework_id"], kind: Kind::Message(&M_FRAMEWORKID), label: Label::Required, default: Default::None },
-    Field { number: 2, names: ["roles", "roles"], kind: Kind::String, label: Label::Repeated, default: Default::None },
-] };
-pub static M_INTERNAL__RUNTASKMESSAGE: Message = Message { name: "mesos.internal.RunTaskMessage", size: size_of::<super::internal::RunTaskMessage>(), fields: &[
-    Field { number: 1, names: ["framework_id", "framework_id"], kind: Kind::Message(&M_FRAMEWORKID), label: Label::Optional, default: Default::None },
-    Field { number: 2, names: ["framework", "framework"], kind: Kind::Message(&M_FRAMEWORKINFO), label: Label::Required, default: Default::None },
-    Field { number: 4, names: ["task", "task"], kind: Kind::Message(&M_TASKINFO), label: Label::Required, default: Default::None },
-    Field { number: 5, names: ["resource_version_uuids", "resource_version_uuids"], kind: Kind::Message(&M_INTERNAL__RESOURCEVERSIONUUID), label: Label::Repeated, default: Default::None },
-    Field { number: 3, names: ["pid", "pid"], kind: Kind::String, label: Label::Optional, default: Default::None },
-    Field { number: 6, names: ["launch_executor", "launch_executor"], kind: Kind::Bool, label: Label::Optional, default: Default::None },
-    Field { number: 1000, names: ["offer_id", "offer_id"], kind: Kind::Message(&M_OFFERID), label: Label::Optional, default: Default::None },
-] };
-pub static M_INTERNAL__RUNTASKGROUPMESSAGE: Message = Message { name: "mesos.internal.RunTaskGroupMessage", size: size_of::<super::internal::RunTaskGroupMessage>(), fields: &[
-    Field { number: 1, names: ["framework", "framework"], kind: Kind::Message(&M_FRAMEWORKINFO), label: Label::Required, default: Default::None },
-    Field { number: 2, names: ["executor", "executor"], kind: Kind::Message(&M_EXECUTORINFO), label: Label::Required, default: Default::None },
-    Field { number: 3, names: ["task_group", "task_group"], kind: Kind::Message(&M_TASKGROUPINFO), label: Label::Required, default: Default::None },
-    Field { number: 4, names: ["resource_version_uuids", "resource_version_uuids"], kind: Kind::Message(&M_INTERNAL__RESOURCEVERSIONUUID), label: Label::Repeated, default: Default::None },
-    Field { number: 5, names: ["launch_executor", "launch_executor"], kind: Kind::Bool, label: Label::Optional, default: Default::None },
-    Field { number: 1000, names: ["offer_id", "offer_id"], kind: Kind::Message(&M_OFFERID), label: Label::Optional, default: Default::None },
-] };
-pub static M_INTERNAL__KILLTASKMESSAGE: Message = Message { name: "mesos.internal.KillTaskMessage", size: size_of::<super::internal::KillTaskMessage>(), fields: &[
-    Field { number: 1, names: ["framework_id", "framework_id"], kind: Kind::Message(&M_FRAMEWORKID), label: Label::Required, default: Default::None },
-    Field { number: 2, names: ["task_id", "task_id"], kind: Kind::Message(&M_TASKID), label: Label::Required, default: Default::None },
-    Field { number: 3, names: ["kill_policy", "kill_policy"], kind: Kind::Message(&M_KILLPOLICY), label: Label::Optional, default: Default::None },
-] };
-pub static M_INTERNAL__STATUSUPDATEMESSAGE: Message = Message { name: "mesos.internal.StatusUpdateMessage", size: size_of::<super::internal::StatusUpdateMessage>(), fields: &[
-    Field { number: 1, names: ["update", "update"], kind: Kind::Message(&M_INTERNAL__STATUSUPDATE), label: Label::Required, default: Default::None },
-    Field { number: 2, names: ["pid", "pid"], kind: Kind::String, label: Label::Optional, default: Default::None },
-] };
-pub static M_INTERNAL__STATUSUPDATEACKNOWLEDGEMENTMESSAGE: Message = Message { name: "mesos.internal.StatusUpdateAcknowledgementMessage", size: size_of::<super::internal::StatusUpdateAcknowledgementMessage>(), fields: &[
-    Field { number: 1, names: ["slave_id", "agent_id"], kind: Kind::Message(&M_AGENTID), label: Label::Required, default: Default::None },
-    Field { number: 2, names: ["framework_id", "framework_id"], kind: Kind::Message(&M_FRAMEWORKID), label: Label::Required, default: Default::None },
-    Field { number: 3, names: ["task_id", "task_id"], kind: Kind::Message(&M_TASKID), label: Label::Required, default: Default::None },
-    Field { number: 4, names: ["uuid", "uuid"], kind: Kind::Bytes, label: Label::Required, default: Default::None },
-] };
-pub static M_INTERNAL__ACKNOWLEDGEOPERATIONSTATUSMESSAGE: Message = Message { name: "mesos.internal.AcknowledgeOperationStatusMessage", size: size_of::<super::internal::AcknowledgeOperationStatusMessage>(), fields: &[
-    Field { number: 1, names: ["status_uuid", "status_uuid"], kind: Kind::Message(&M_UUID), label: Label::Required, default: Default::None },
-    Field { number: 2, names: ["operation_uuid", "operation_uuid"], kind: Kind::Message(&M_UUID), label: Label::Required, default: Default::None },
-    Field { number: 3, names: ["resource_provider_id", "resource_provider_id"], kind: Kind::Message(&M_RESOURCEPROVIDERID), label: Label::Optional, default: Default::None },
-] };
-pub static M_INTERNAL__LOSTSLAVEMESSAGE: Message = Message { name: "mesos.internal.LostSlaveMessage", size: size_of::<super::internal::LostSlaveMessage>(), fields: &[
-    Field { number: 1, names: ["slave_id", "agent_id"], kind: Kind::Message(&M_AGENTID), label: Label::Required, default: Default::None },
-] };
-pub static M_INTERNAL__RECONCILETASKSMESSAGE: Message = Message { name: "mesos.internal.ReconcileTasksMessage", size: size_of::<super::internal::ReconcileTasksMessage>(), fields: &[
-    Field { number: 1, names: ["framework_id", "framework_id"], kind: Kind::Message(&M_FRAMEWORKID), label: Label::Required, default: Default::None },
-    Field { number: 2, names: ["statuses", "statuses"], kind: Kind::Message(&M_TASKSTATUS), label: Label::Repeated, default: Default::None },
-    Field { number: 3, names: ["framework", "framework"], kind: Kind::Message(&M_FRAMEWORKINFO), label: Label::Optional, default: Default::None },
-] };
-pub static M_INTERNAL__RECONCILEOPERATIONSMESSAGE: Message = Message { name: "mesos.internal.ReconcileOperationsMessage", size: size_of::<super::internal::ReconcileOperationsMessage>(), fields: &[
-    Field { number: 1, names: ["operations", "operations"], kind: Kind::Message(&M_INTERNAL__RECONCILEOPERATIONSMESSAGE__OPERATION), label: Label::Repeated, default: Default::None },
-    Field { number: 2, names: ["framework_id", "framework_id"], kind: Kind::Message(&M_FRAMEWORKID), label: Label::Optional, default: Default::None },
-] };
-pub static M_INTERNAL__RECONCILEOPERATIONSMESSAGE__OPERATION: Message = Message { name: "mesos.internal.ReconcileOperationsMessage.Operation", size: size_of::<super::internal::reconcile_operations_message::Operation>(), fields: &[
-    Field { number: 1, names: ["operation_uuid", "operation_uuid"], kind: Kind::Message(&M_UUID), label: Label::Optional, default: Default::None },
-    Field { number: 3, names: ["operation_id", "operation_id"], kind: Kind::Message(&M_OPERATIONID), label: Label::Optional, default: Default::None },
-    Field { number: 2, names: ["resource_provider_id", "resource_provider_id"], kind: Kind::Message(&M_RESOURCEPROVIDERID), label: Label::Optional, default: Default::None },
-] };
-pub static M_INTERNAL__FRAMEWORKERRORMESSAGE: Message = Message { name: "mesos.internal.FrameworkErrorMessage", size: size_of::<super::internal::FrameworkErrorMessage>(), fields: &[
-    Field { number: 2, names: ["message", "message"], kind: Kind::String, label: Label::Required, default: Default::None },
-] };
-pub static M_INTERNAL__REGISTERSLAVEMESSAGE: Message = Message { name: "mesos.internal.RegisterSlaveMessage", size: size_of::<super::internal::RegisterSlaveMessage>(), fields: &[
-    Field { number: 1, names: ["slave", "agent"], kind: Kind::Message(&M_AGENTINFO), label: Label::Required, default: Default::None },
-    Field { number: 3, names: ["checkpointed_resources", "checkpointed_resources"], kind: Kind::Message(&M_RESOURCE), label: Label::Repeated, default: Default::None },
-    Field { number: 2, names: ["version", "version"], kind: Kind::String, label: Label::Optional, default: Default::None },
-    Field { number: 4, names: ["agent_capabilities", "agent_capabilities"], kind: Kind::Message(&M_AGENTINFO__CAPABILITY), label: Label::Repeated, default: Default::None },
-    Field { number: 5, names: ["resource_version_uuid", "resource_version_uuid"], kind: Kind::Message(&M_UUID), label: Label::Optional, default: Default::None },
-] };
-pub static M_INTERNAL__REREGISTERSLAVEMESSAGE: Message = Message { name: "mesos.internal.ReregisterSlaveMessage", size: size_of::<super::internal::ReregisterSlaveMessage>(), fields: &[
-    Field { number: 2, names: ["slave", "agent"], kind: Kind::Message(&M_AGENTINFO), label: Label::Required, default: Default::None },
-    Field { number: 7, names: ["checkpointed_resources", "checkpointed_resources"], kind: Kind::Message(&M_RESOURCE), label: Label::Repeated, default: Default::None },
-    Field { number: 4, names: ["executor_infos", "executor_infos"], kind: Kind::Message(&M_EXECUTORINFO), label: Label::Repeated, default: Default::None },
-    Field { number: 3, names: ["tasks", "tasks"], kind: Kind::Message(&M_TASK), label: Label::Repeated, default: Default::None },
-    Field { number: 8, names: ["frameworks", "frameworks"], kind: Kind::Message(&M_FRAMEWORKINFO), label: Label::Repeated, default: Default::None },
-    Field { number: 5, names: ["completed_frameworks", "completed_frameworks"], kind: Kind::Message(&M_INTERNAL__ARCHIVE__FRAMEWORK), label: Label::Repeated, default: Default::None },
-    Field { number: 6, names: ["version", "version"], kind: Kind::String, label: Label::Optional, default: Default::None },
-    Field { number: 9, names: ["agent_capabilities", "agent_capabilities"], kind: Kind::Message(&M_AGENTINFO__CAPABILITY), label: Label::Repeated, default: Default::None },
-    Field { number: 10, names: ["resource_version_uuid", "resource_version_uuid"], kind: Kind::Message(&M_UUID), label: Label::Optional, default: Default::None },
-    Field { number: 1000, names: ["attempt", "attempt"], kind: Kind::Uint64, label: Label::Optional, default: Default::None },
-] };
-pub static M_INTERNAL__SLAVEREGISTEREDMESSAGE: Message = Message { name: "mesos.internal.SlaveRegisteredMessage", size: size_of::<super::internal::SlaveRegisteredMessage>(), fields: &[
-    Field { number: 1, names: ["slave_id", "agent_id"], kind: Kind::Message(&M_AGENTID), label: Label::Required, default: Default::None },
-    Field { number: 2, names: ["connection", "connection"], kind: Kind::Message(&M_INTERNAL__MASTERSLAVECONNECTION), label: Label::Optional, default: Default::None },
-] };
-pub static M_INTERNAL__SLAVEREREGISTEREDMESSAGE: Message = Message { name: "mesos.internal.SlaveReregisteredMessage", size: size_of::<super::internal::SlaveReregisteredMessage>(), fields: &[
-    Field { number: 1, names: ["slave_id", "agent_id"], kind: Kind::Message(&M_AGENTID), label: Label::Required, default: Default::None },
-    Field { number: 2, names: ["reconciliations", "reconciliations"], kind: Kind::Message(&M_INTERNAL__RECONCILETASKSMESSAGE), label: Label::Repeated, default: Default::None },
-    Field { number: 3, names: ["connection", "connection"], kind: Kind::Message(&M_INTERNAL__MASTERSLAVECONNECTION), label: Label::Optional, default: Default::None },
-] };
-pub static M_INTERNAL__UNREGISTERSLAVEMESSAGE: Message = Message { name: "mesos.internal.UnregisterSlaveMessage", size: size_of::<super::internal::UnregisterSlaveMessage>(), fields: &[
-    Field { number: 1, names: ["slave_id", "agent_id"], kind: Kind::Message(&M_AGENTID), label: Label::Required, default: Default::None },
-] };
-pub static M_INTERNAL__MASTERSLAVECONNECTION: Message = Message { name: "mesos.internal.MasterSlaveConnection", size: size_of::<super::internal::MasterSlaveConnection>(), fields: &[
-    Field { number: 1, names: ["total_ping_timeout_seconds", "total_ping_timeout_seconds"], kind: Kind::Double, label: Label::Optional, default: Default::None },
-] };
-pub static M_INTERNAL__PINGSLAVEMESSAGE: Message = Message { name: "mesos.internal.PingSlaveMessage", size: size_of::<super::internal::PingSlaveMessage>(), fields: &[
-    Field { number: 1, names: ["connected", "connected"], kind: Kind::Bool, label: Label::Required, default: Default::None },
-] };
-pub static M_INTERNAL__PONGSLAVEMESSAGE: Message = Message { name: "mesos.internal.PongSlaveMessage", size: size_of::<super::internal::PongSlaveMessage>(), fields: &[
-] };
-pub static M_INTERNAL__SHUTDOWNFRAMEWORKMESSAGE: Message = Message { name: "mesos.internal.ShutdownFrameworkMessage", size: size_of::<super::internal::ShutdownFrameworkMessage>(), fields: &[
-    Field { number: 1, names: ["framework_id", "framework_id"], kind: Kind::Message(&M_FRAMEWORKID), label: Label::Required, default: Default::None },
-] };
-pub static M_INTERNAL__SHUTDOWNEXECUTORMESSAGE: Message = Message { name: "mesos.internal.ShutdownExecutorMessage", size: size_of::<super::internal::ShutdownExecutorMessage>(), fields: &[
-    Field { number: 1, names: ["executor_id", "executor_id"], kind: Kind::Message(&M_EXECUTORID), label: Label::Optional, default: Default::None },
-    Field { number: 2, names: ["framework_id", "framework_id"], kind: Kind::Message(&M_FRAMEWORKID), label: Label::Optional, default: Default::None },
-] };
-pub static M_INTERNAL__UPDATEFRAMEWORKMESSAGE: Message = Message { name: "mesos.internal.UpdateFrameworkMessage", size: size_of::<super::internal::UpdateFrameworkMessage>(), fields: &[
-    Field { number: 1, names: ["framework_id", "framework_id"], kind: Kind::Message(&M_FRAMEWORKID), label: Label::Required, default: Default::None },
-    Field { number: 2, names: ["pid", "pid"], kind: Kind::String, label: Label::Optional, default: Default::None },
-    Field { number: 3, names: ["framework_info", "framework_info"], kind: Kind::Message(&M_FRAMEWORKINFO), label: Label::Optional, default: Default::None },
-] };
-pub static M_INTERNAL__CHECKPOINTRESOURCESMESSAGE: Message = Message { name: "mesos.internal.CheckpointResourcesMessage", size: size_of::<super::internal::CheckpointResourcesMessage>(), fields: &[
-    Field { number: 1, names: ["resources", "resources"], kind: Kind::Message(&M_RESOURCE), label: Label::Repeated, default: Default::None },
-] };
-pub static M_INTERNAL__RESOURCEVERSIONUUID: Message = Message { name: "mesos.internal.ResourceVersionUUID", size: size_of::<super::internal::ResourceVersionUuid>(), fields: &[
-    Field { number: 1, names: ["resource_provider_id", "resource_provider_id"], kind: Kind::Message(&M_RESOURCEPROVIDERID), label: Label::Optional, default: Default::None },
-    Field { number: 2, names: ["uuid", "uuid"], kind: Kind::Message(&M_UUID), label: Label::Required, default: Default::None },
-] };
-pub static M_INTERNAL__UPDATESLAVEMESSAGE: Message = Message { name: "mesos.internal.UpdateSlaveMessage", size: size_of::<super::internal::UpdateSlaveMessage>(), fields: &[
-    Field { number: 1, names: ["slave_id", "agent_id"], kind: Kind::Message(&M_AGENTID), label: Label::Required, default: Default::None },
-    Field { number: 5, names: ["update_oversubscribed_resources", "update_oversubscribed_resources"], kind: Kind::Bool, label: Label::Optional, default: Default::None },
-    Field { number: 2, names: ["oversubscribed_resources", "oversubscribed_resources"], kind: Kind::Message(&M_RESOURCE), label: Label::Repeated, default: Default::None },
-    Field { number: 6, names: ["operations", "operations"], kind: Kind::Message(&M_INTERNAL__UPDATESLAVEMESSAGE__OPERATIONS), label: Label::Optional, default: Default::None },
-    Field { number: 7, names: ["resource_version_uuid", "resource_version_uuid"], kind: Kind::Message(&M_UUID), label: Label::Optional, default: Default::None },
-    Field { number: 8, names: ["resource_providers", "resource_providers"], kind: Kind::Message(&M_INTERNAL__UPDATESLAVEMESSAGE__RESOURCEPROVIDERS), label: Label::Optional, default: Default::None },
-] };
-pub static M_INTERNAL__UPDATESLAVEMESSAGE__OPERATIONS: Message = Message { name: "mesos.internal.UpdateSlaveMessage.Operations", size: size_of::<super::internal::update_slave_message::Operations>(), fields: &[
-    Field { number: 1, names: ["operations", "operations"], kind: Kind::Message(&M_OPERATION), label: Label::Repeated, default: Default::None },
-] };
-pub static M_INTERNAL__UPDATESLAVEMESSAGE__RESOURCEPROVIDER: Message = Message { name: "mesos.internal.UpdateSlaveMessage.ResourceProvider", size: size_of::<super::internal::update_slave_message::ResourceProvider>(), fields: &[
-    Field { number: 1, names: ["info", "info"], kind: Kind::Message(&M_RESOURCEPROVIDERINFO), label: Label::Optional, default: Default::None },
-    Field { number: 2, names: ["total_resources", "total_resources"], kind: Kind::Message(&M_RESOURCE), label: Label::Repeated, default: Default::None },
-    Field { number: 3, names: ["operations", "operations"], kind: Kind::Message(&M_INTERNAL__UPDATESLAVEMESSAGE__OPERATIONS), label: Label::Required, default: Default::None },
-    Field { number: 4, names: ["resource_version_uuid", "resource_version_uuid"], kind: Kind::Message(&M_UUID), label: Label::Required, default: Default::None },
-] };
-pub static M_INTERNAL__UPDATESLAVEMESSAGE__RESOURCEPROVIDERS: Message = Message { name: "mesos.internal.UpdateSlaveMessage.ResourceProviders", size: size_of::<super::internal::update_slave_message::ResourceProviders>(), fields: &[
-    Field { number: 1, names: ["providers", "providers"], kind: Kind::Message(&M_INTERNAL__UPDATESLAVEMESSAGE__RESOURCEPROVIDER), label: Label::Repeated, default: Default::None },
-] };
-pub static M_INTERNAL__UPDATEOPERATIONSTATUSMESSAGE: Message = Message { name: "mesos.internal.UpdateOperationStatusMessage", size: size_of::<super::internal::UpdateOperationStatusMessage>(), fields: &[
-    Field { number: 1, names: ["framework_id", "framework_id"], kind: Kind::Message(&M_FRAMEWORKID), label: Label::Optional, default: Default::None },
-    Field { number: 2, names: ["slave_id", "agent_id"], kind: Kind::Message(&M_AGENTID), label: Label::Optional, default: Default::None },
-    Field { number: 3, names: ["status", "status"], kind: Kind::Message(&M_OPERATIONSTATUS), label: Label::Required, default: Default::None },
-    Field { number: 4, names: ["latest_status", "latest_status"], kind: Kind::Message(&M_OPERATIONSTATUS), label: Label::Optional, default: Default::None },
-    Field { number: 5, names: ["operation_uuid", "operation_uuid"], kind: Kind::Message(&M_UUID), label: Label::Optional, default: Default::None },
-] };
-pub static M_INTERNAL__UPDATEOPERATIONSTATUSRECORD: Message = Message { name: "mesos.internal.UpdateOperationStatusRecord", size: size_of::<super::internal::UpdateOperationStatusRecord>(), fields: &[
-    Field { number: 1, names: ["type", "type"], kind: Kind::Enum(&E_INTERNAL__UPDATEOPERATIONSTATUSRECORD__TYPE), label: Label::Required, default: Default::None },
-    Field { number: 2, names: ["update", "update"], kind: Kind::Message(&M_INTERNAL__UPDATEOPERATIONSTATUSMESSAGE), label: Label::Optional, default: Default::None },
-    Field { number: 3, names: ["uuid", "uuid"], kind: Kind::Message(&M_UUID), label: Label::Optional, default: Default::None },
-] };
-pub static M_INTERNAL__APPLYOPERATIONMESSAGE: Message = Message { name: "mesos.internal.ApplyOperationMessage", size: size_of::<super::internal::ApplyOperationMessage>(), fields: &[
-    Field { number: 1, names: ["framework_id", "framework_id"], kind: Kind::Message(&M_FRAMEWORKID), label: Label::Optional, default: Default::None },
-    Field { number: 2, names: ["operation_info", "operation_info"], kind: Kind::Message(&M_OFFER__OPERATION), label: Label::Required, default: Default::None },
-    Field { number: 3, names: ["operation_uuid", "operation_uuid"], kind: Kind::Message(&M_UUID), label: Label::Required, default: Default::None },
-    Field { number: 4, names: ["resource_version_uuid", "resource_version_uuid"], kind: Kind::Message(&M_INTERNAL__RESOURCEVERSIONUUID), label: Label::Required, default: Default::None },
-] };
-pub static M_INTERNAL__RESOURCEPROVIDERCALLMESSAGE: Message = Message { name: "mesos.internal.ResourceProviderCallMessage", size: size_of::<super::internal::ResourceProviderCallMessage>(), fields: &[
-    Field { number: 1, names: ["call", "call"], kind: Kind::Message(&M_RESOURCE_PROVIDER__CALL), label: Label::Required, default: Default::None },
-    Field { number: 2, names: ["uuid", "uuid"], kind: Kind::Message(&M_UUID), label: Label::Optional, default: Default::None },
-] };
-pub static M_INTERNAL__RESOURCEPROVIDEREVENTMESSAGE: Message = Message { name: "mesos.internal.ResourceProviderEventMessage", size: size_of::<super::internal::ResourceProviderEventMessage>(), fields: &[
-    Field { number: 1, names: ["resource_provider_id", "resource_provider_id"], kind: Kind::Message(&M_RESOURCEPROVIDERID), label: Label::Required, default: Default::None },
-    Field { number: 2, names: ["event", "event"], kind: Kind::Message(&M_RESOURCE_PROVIDER__EVENT), label: Label::Required, default: Default::None },
-    Field { number: 3, names: ["uuid", "uuid"], kind: Kind::Message(&M_UUID), label: Label::Optional, default: Default::None },
-] };
-pub static M_INTERNAL__REGISTEREXECUTORMESSAGE: Message = Message { name: "mesos.internal.RegisterExecutorMessage", size: size_of::<super::internal::RegisterExecutorMessage>(), fields: &[
-    Field { number: 1, names: ["framework_id", "framework_id"], kind: Kind::Message(&M_FRAMEWORKID), label: Label::Required, default: Default::None },
-    Field { number: 2, names: ["executor_id", "executor_id"], kind: Kind::Message(&M_EXECUTORID), label: Label::Required, default: Default::None },
-] };
-pub static M_INTERNAL__EXECUTORREGISTEREDMESSAGE: Message = Message { name: "mesos.internal.ExecutorRegisteredMessage", size: size_of::<super::internal::ExecutorRegisteredMessage>(), fields: &[
-    Field { number: 2, names: ["executor_info", "executor_info"], kind: Kind::Message(&M_EXECUTORINFO), label: Label::Required, default: Default::None },
-    Field { number: 3, names: ["framework_id", "framework_id"], kind: Kind::Message(&M_FRAMEWORKID), label: Label::Required, default: Default::None },
-    Field { number: 4, names: ["framework_info", "framework_info"], kind: Kind::Message(&M_FRAMEWORKINFO), label: Label::Required, default: Default::None },
-    Field { number: 5, names: ["slave_id", "agent_id"], kind: Kind::Message(&M_AGENTID), label: Label::Required, default: Default::None },
-    Field { number: 6, names: ["slave_info", "agent_info"], kind: Kind::Message(&M_AGENTINFO), label: Label::Required, default: Default::None },
-] };
-pub static M_INTERNAL__EXECUTORREREGISTEREDMESSAGE: Message = Message { name: "mesos.internal.ExecutorReregisteredMessage", size: size_of::<super::internal::ExecutorReregisteredMessage>(), fields: &[
-    Field { number: 1, names: ["slave_id", "agent_id"], kind: Kind::Message(&M_AGENTID), label: Label::Required, default: Default::None },
-    Field { number: 2, names: ["slave_info", "agent_info"], kind: Kind::Message(&M_AGENTINFO), label: Label::Required, default: Default::None },
-] };
-pub static M_INTERNAL__EXITEDEXECUTORMESSAGE: Message = Message { name: "mesos.internal.ExitedExecutorMessage", size: size_of::<super::internal::ExitedExecutorMessage>(), fields: &[
-    Field { number: 1, names: ["slave_id", "agent_id"], kind: Kind::Message(&M_AGENTID), label: Label::Required, default: Default::None },
-    Field { number: 2, names: ["framework_id", "framework_id"], kind: Kind::Message(&M_FRAMEWORKID), label: Label::Required, default: Default::None },
-    Field { number: 3, names: ["executor_id", "executor_id"], kind: Kind::Message(&M_EXECUTORID), label: Label::Required, default: Default::None },
-    Field { number: 4, names: ["status", "status"], kind: Kind::Int32, label: Label::Required, default: Default::None },
-] };
-pub static M_INTERNAL__RECONNECTEXECUTORMESSAGE: Message = Message { name: "mesos.internal.ReconnectExecutorMessage", size: size_of::<super::internal::ReconnectExecutorMessage>(), fields: &[
-    Field { number: 1, names: ["slave_id", "agent_id"], kind: Kind::Message(&M_AGENTID), label: Label::Required, default: Default::None },
-] };
-pub static M_INTERNAL__REREGISTEREXECUTORMESSAGE: Message = Message { name: "mesos.internal.ReregisterExecutorMessage", size: size_of::<super::internal::ReregisterExecutorMessage>(), fields: &[
-    Field { number: 1, names: ["executor_id", "executor_id"], kind: Kind::Message(&M_EXECUTORID), label: Label::Required, default: Default::None },
-    Field { number: 2, names: ["framework_id", "framework_id"], kind: Kind::Message(&M_FRAMEWORKID), label: Label::Required, default: Default::None },
-    Field { number: 3, names: ["tasks", "tasks"], kind: Kind::Message(&M_TASKINFO), label: Label::Repeated, default: Default::None },
-    Field { number: 4, names: ["updates", "updates"], kind: Kind::Message(&M_INTERNAL__STATUSUPDATE), label: Label::Repeated, default: Default::None },
-] };
-pub static M_INTERNAL__DRAINSLAVEMESSAGE: Message = Message { name: "mesos.internal.DrainSlaveMessage", size: size_of::<super::internal::DrainSlaveMessage>(), fields: &[
-    Field { number: 1, names: ["config", "config"], kind: Kind::Message(&M_DRAINCONFIG), label: Label::Required, default: Default::None },
-] };
-pub static M_INTERNAL__SHUTDOWNMESSAGE: Message = Message { name: "mesos.internal.ShutdownMessage", size: size_of::<super::internal::ShutdownMessage>(), fields: &[
-    Field { number: 1, names: ["message", "message"], kind: Kind::String, label: Label::Optional, default: Default::None },
-] };
-pub static M_INTERNAL__ARCHIVE: Message = Message { name: "mesos.internal.Archive", size: size_of::<super::internal::Archive>(), fields: &[
-    Field { number: 1, names: ["frameworks", "frameworks"], kind: Kind::Message(&M_INTERNAL__ARCHIVE__FRAMEWORK), label: Label::Repeated, default: Default::None },
-] };
-pub static M_INTERNAL__ARCHIVE__FRAMEWORK: Message = Message { name: "mesos.internal.Archive.Framework", size: size_of::<super::internal::archive::Framework>(), fields: &[
-    Field { number: 1, names: ["framework_info", "framework_info"], kind: Kind::Message(&M_FRAMEWORKINFO), label: Label::Required, default: Default::None },
-    Field { number: 2, names: ["pid", "pid"], kind: Kind::String, label: Label::Optional, default: Default::None },
-    Field { number: 3, names: ["tasks", "tasks"], kind: Kind::Message(&M_TASK), label: Label::Repeated, default: Default::None },
-] };
-pub static M_INTERNAL__TASKHEALTHSTATUS: Message = Message { name: "mesos.internal.TaskHealthStatus", size: size_of::<super::internal::TaskHealthStatus>(), fields: &[
-    Field { number: 1, names: ["task_id", "task_id"], kind: Kind::Message(&M_TASKID), label: Label::Required, default: Default::None },
-    Field { number: 2, names: ["healthy", "healthy"], kind: Kind::Bool, label: Label::Required, default: Default::None },
-    Field { number: 3, names: ["kill_task", "kill_task"], kind: Kind::Bool, label: Label::Optional, default: Default::Bool(false) },
-    Field { number: 4, names: ["consecutive_failures", "consecutive_failures"], kind: Kind::Int32, label: Label::Optional, default: Default::None },
-] };
-pub static M_INTERNAL__HOOKEXECUTED: Message = Message { name: "mesos.internal.HookExecuted", size: size_of::<super::internal::HookExecuted>(), fields: &[
-    Field { number: 1, names: ["module", "module"], kind: Kind::String, label: Label::Optional, default: Default::None },
-] };
 pub static M_INTERNAL__REGISTRY: Message = Message { name: "mesos.internal.Registry", size: size_of::<super::internal::Registry>(), fields: &[
     Field { number: 1, names: ["master", "master"], kind: Kind::Message(&M_INTERNAL__REGISTRY__MASTER), label: Label::Optional, default: Default::None },
     Field { number: 2, names: ["slaves", "agents"], kind: Kind::Message(&M_INTERNAL__REGISTRY__AGENTS), label: Label::Optional, default: Default::None },
@@ -3128,7 +3185,17 @@ pub static ALL: &[&Message] = &[
     &M_INTERNAL__AUTHENTICATIONMECHANISMSMESSAGE,
     &M_INTERNAL__AUTHENTICATIONSTARTMESSAGE,
     &M_INTERNAL__AUTHENTICATIONSTEPMESSAGE,
+    &M_INTERNAL__CHECKPOINTRECORD,
     &M_INTERNAL__CHECKPOINTRESOURCESMESSAGE,
+    &M_INTERNAL__CHECKPOINTEDACKNOWLEDGEMENT,
+    &M_INTERNAL__CHECKPOINTEDCONNECTION,
+    &M_INTERNAL__CHECKPOINTEDEXECUTOR,
+    &M_INTERNAL__CHECKPOINTEDFRAMEWORK,
+    &M_INTERNAL__CHECKPOINTEDPAST,
+    &M_INTERNAL__CHECKPOINTEDPASTTASK,
+    &M_INTERNAL__CHECKPOINTEDRUN,
+    &M_INTERNAL__CHECKPOINTEDSTREAM,
+    &M_INTERNAL__CHECKPOINTEDTASKS,
     &M_INTERNAL__DEACTIVATEFRAMEWORKMESSAGE,
     &M_INTERNAL__DRAINSLAVEMESSAGE,
     &M_INTERNAL__EXECUTORREGISTEREDMESSAGE,

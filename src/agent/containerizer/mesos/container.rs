@@ -16,11 +16,13 @@ use tracing::{info, warn};
 
 use super::Shared;
 use super::fetching::{self, Fetch};
+use super::notes::{self, Found};
 use super::sandbox::{self, Output};
 use super::supervisor::LaunchInfo;
 use crate::agent::containerizer::isolators::cgroups::Group;
 use crate::agent::containerizer::isolators::memory;
-use crate::agent::containerizer::{Exit, Launch, Report, logger};
+use crate::agent::containerizer::{Exit, Launch, Report, Survivor, logger};
+use crate::agent::paths;
 use crate::base::end::End;
 use crate::posix::start::{self, Tie};
 use crate::posix::tree;
@@ -56,23 +58,110 @@ pub async fn live(shared: &Shared, launch: Launch, mut destroyed: watch::Receive
     let container = launch.container.clone();
     let exit = match start(shared, &launch, &mut destroyed).await {
         Ok(Some(mut started)) => {
-            let exit = end(shared, &launch, &mut started, &mut destroyed).await;
+            let exit = end(shared, &container, &launch.directory, &mut started, &mut destroyed).await;
             release(shared, &container, started.group).await;
             exit
         }
         Ok(None) => Exit::Destroyed,
         Err(failure) => {
             warn!(container = %container.value, %failure, "failed to launch container");
+            notes::forget(&launch.meta).await;
             let (reason, message) = (Reason::ContainerLaunchFailed, failure.to_string());
             return Report::Failed { container, reason, message };
         }
     };
+    notes::forget(&launch.meta).await;
     Report::Terminated { container, exit }
+}
+
+/// A container of an earlier agent, from where it is found to its last report.
+pub async fn live_on(shared: &Shared, survivor: Survivor, mut destroyed: watch::Receiver<bool>) -> Report {
+    let Survivor { container, directory, meta, .. } = survivor;
+    // It takes the control groups that are there.
+    let group = shared.isolate(&container).unwrap_or_default();
+    let exit = match notes::find(&meta).await {
+        Found::Runs(found) => {
+            shared.set_pid(&container, found.pid());
+            info!(container = %container.value, pid = found.pid(), "found a container of an earlier agent");
+            let pid = found.pid().unsigned_abs();
+            shared.report(Report::Launched { container: container.clone(), pid });
+            let supervisor = Supervisor::Found(found, meta.clone());
+            let mut started = Started { supervisor, group: group.clone() };
+            end(shared, &container, &directory, &mut started, &mut destroyed).await
+        }
+        Found::Ended(Some(end)) => end.into(),
+        Found::Ended(None) => {
+            // Its supervisor was killed, or was never there.
+            sweep(&directory).await;
+            Exit::Unknown
+        }
+        Found::Rebooted => Exit::Unknown,
+    };
+    release(shared, &container, group).await;
+    notes::forget(&meta).await;
+    Report::Terminated { container, exit }
+}
+
+/// Ends a container that nobody knows.
+pub async fn end_unknown(meta: PathBuf) {
+    if let Found::Runs(found) = notes::find(&meta).await {
+        warn!(pid = found.pid(), meta = %meta.display(), "killing a container that nobody knows");
+        let mut supervisor = Supervisor::Found(found, meta.clone());
+        kill(None, &mut supervisor).await;
+    }
+    notes::forget(&meta).await;
+}
+
+/// The process above a container.
+enum Supervisor {
+    Child(Child),
+    /// Of an earlier agent; it leaves how it ended below this folder.
+    Found(notes::Process, PathBuf),
+}
+
+impl Supervisor {
+    fn pid(&self) -> i32 {
+        match self {
+            Supervisor::Child(child) => child.id().unwrap_or_default() as i32,
+            Supervisor::Found(found, _) => found.pid(),
+        }
+    }
+
+    fn terminate(&self) {
+        match self {
+            Supervisor::Child(_) => drop(tree::send(self.pid(), Signal::SIGTERM)),
+            Supervisor::Found(found, _) => found.terminate(),
+        }
+    }
+
+    /// How it ended; `None` if it does not tell.
+    async fn wait(&mut self) -> io::Result<Option<End>> {
+        match self {
+            Supervisor::Child(child) => child.wait().await.map(End::from).map(Some),
+            Supervisor::Found(found, meta) => {
+                found.wait().await?;
+                Ok(notes::status(meta))
+            }
+        }
+    }
+
+    async fn wait_for(&mut self, most: Duration) -> bool {
+        tokio::time::timeout(most, self.wait()).await.is_ok()
+    }
+}
+
+impl From<End> for Exit {
+    fn from(end: End) -> Exit {
+        match end {
+            End::Code(code) => Exit::Code(code),
+            End::Signal(signal) => Exit::Signal(signal),
+        }
+    }
 }
 
 /// A container that runs.
 struct Started {
-    supervisor: Child,
+    supervisor: Supervisor,
     group: Option<Arc<Group>>,
 }
 
@@ -95,7 +184,7 @@ async fn start(
     let group = shared.isolate(&launch.container).map_err(Failure::Isolate)?;
     let doors = group.as_ref().map(|group| group.doors()).unwrap_or_default();
     match supervisor(shared, launch, output, doors).await {
-        Ok(supervisor) => Ok(Some(Started { supervisor, group })),
+        Ok(child) => Ok(Some(Started { supervisor: Supervisor::Child(child), group })),
         Err(error) => {
             release(shared, &launch.container, group).await;
             Err(Failure::Fork(error))
@@ -135,13 +224,16 @@ async fn helper(
     output: [File; 2],
     identity: Option<Identity>,
     input: &[u8],
-    started: impl FnOnce(u32),
+    started: impl FnOnce(u32) -> io::Result<()>,
 ) -> io::Result<Child> {
     let [stdout, stderr] = output;
     command.stdin(Stdio::piped()).stdout(stdout).stderr(stderr).current_dir("/");
     start::detach(&mut command, identity, Tie::None);
     let mut child = Command::from(command).spawn()?;
-    started(child.id().unwrap_or_default());
+    if let Err(error) = started(child.id().unwrap_or_default()) {
+        let _ = child.kill().await;
+        return Err(error);
+    }
     if let Some(mut stdin) = child.stdin.take() {
         // One that ended already says why in its exit status.
         let _ = stdin.write_all(input).await;
@@ -157,6 +249,7 @@ async fn supervisor(
 ) -> io::Result<Child> {
     use std::os::unix::process::CommandExt;
 
+    notes::prepare(&launch.meta)?;
     let info = LaunchInfo {
         shell: launch.command.shell(),
         value: launch.command.value.clone(),
@@ -166,15 +259,19 @@ async fn supervisor(
         user: launch.user.clone(),
         doors,
         rotation: shared.settings.rotation.map(|rotation| logger::of_container(rotation, &launch.command)),
+        status: Some(paths::status(&launch.meta)),
     };
     let mut command = std::process::Command::new(&shared.settings.program);
     command.arg0("mesos-containerizer").arg("launch").env_clear();
     let container = &launch.container;
+    // Noted before it gets its input, without which it starts nothing: what runs is always known to a later agent.
     // Told before the executor can subscribe: its first update shows the pid too.
     let started = |pid| {
+        notes::write(&launch.meta, pid as i32)?;
         shared.set_pid(container, pid as i32);
         info!(container = %container.value, pid, "launched container");
         shared.report(Report::Launched { container: container.clone(), pid });
+        Ok(())
     };
     helper(command, [output.stdout, output.stderr], None, &serde_json::to_vec(&info)?, started).await
 }
@@ -198,33 +295,37 @@ fn environment(launch: &Launch) -> BTreeMap<String, String> {
 /// Waits for the end that comes or is asked for, and then until nothing is left.
 async fn end(
     shared: &Shared,
-    launch: &Launch,
+    container: &ContainerId,
+    directory: &Path,
     Started { supervisor, group }: &mut Started,
     destroyed: &mut watch::Receiver<bool>,
 ) -> Exit {
-    let directory = launch.directory.as_path();
-    let pid = supervisor.id().unwrap_or_default() as i32;
+    let pid = supervisor.pid();
     let status = tokio::select! {
         status = supervisor.wait() => status,
         () = requested(destroyed) => {
-            stop(directory, pid, supervisor).await;
+            kill(Some(directory), supervisor).await;
             return Exit::Destroyed;
         }
         group = exceeded(group.as_deref()) => {
-            limited(shared, &launch.container, group);
-            stop(directory, pid, supervisor).await;
+            limited(shared, container, group);
+            kill(Some(directory), supervisor).await;
             return Exit::Destroyed;
         }
     };
     if let Some(group) = group.as_deref().filter(|group| group.out_of_memory_kills() > 0) {
-        limited(shared, &launch.container, group);
+        limited(shared, container, group);
     }
-    match status.map(End::from) {
-        Ok(End::Code(code)) => Exit::Code(code),
-        Ok(End::Signal(signal)) => {
+    match status {
+        Ok(Some(End::Code(code))) => Exit::Code(code),
+        Ok(Some(End::Signal(signal))) => {
             // Rarely it is the supervisor that was killed, and its children are nobody's.
             sweep(directory).await;
             Exit::Signal(signal)
+        }
+        Ok(None) => {
+            sweep(directory).await;
+            Exit::Unknown
         }
         Err(error) => {
             warn!(%error, pid, "lost sight of a container's process");
@@ -250,15 +351,20 @@ fn limited(shared: &Shared, container: &ContainerId, group: &Group) {
     shared.report(Report::Limited { container: container.clone(), reason, message });
 }
 
-async fn stop(directory: &Path, pid: i32, supervisor: &mut Child) {
-    tree::send(pid, Signal::SIGTERM);
-    if tokio::time::timeout(SUPERVISOR_GRACE, supervisor.wait()).await.is_err() {
-        force(directory, pid, supervisor).await;
+async fn kill(directory: Option<&Path>, supervisor: &mut Supervisor) {
+    supervisor.terminate();
+    if supervisor.wait_for(SUPERVISOR_GRACE).await {
+        return;
+    }
+    force(supervisor).await;
+    if let Some(directory) = directory {
+        sweep(directory).await;
     }
 }
 
 /// The supervisor does not do as it is told: it may be stopped, or what it kills does not die.
-async fn force(directory: &Path, pid: i32, supervisor: &mut Child) {
+async fn force(supervisor: &mut Supervisor) {
+    let pid = supervisor.pid();
     warn!(pid, "a container takes long to destroy, killing its processes one by one");
     let kill = move || {
         let all = tree::processes().unwrap_or_default();
@@ -267,11 +373,12 @@ async fn force(directory: &Path, pid: i32, supervisor: &mut Child) {
         }
         tree::send(pid, Signal::SIGCONT);
     };
-    while supervisor.try_wait().is_ok_and(|status| status.is_none()) {
+    loop {
         let _ = tokio::task::spawn_blocking(kill).await;
-        let _ = tokio::time::timeout(Duration::from_secs(1), supervisor.wait()).await;
+        if supervisor.wait_for(Duration::from_secs(1)).await {
+            return;
+        }
     }
-    sweep(directory).await;
 }
 
 /// Kills what still has this sandbox in its environment. Nothing else tells whose it was.

@@ -8,10 +8,12 @@
 
 mod container;
 mod fetching;
+mod notes;
 mod sandbox;
 pub mod supervisor;
 
-use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -23,7 +25,7 @@ use tracing::warn;
 use super::isolators::Isolators;
 use super::isolators::cgroups::{Group, Version};
 use super::isolators::limits::Allowed;
-use super::{Launch, Report};
+use super::{Launch, Report, Survivor};
 use crate::agent::fetcher::store::Store;
 use crate::agent::pressure::{self, Pressure};
 use crate::metrics::Counter;
@@ -48,6 +50,8 @@ pub struct Settings {
     pub isolators: Isolators,
     /// `--resource_monitoring_interval`: measurements are at most this old.
     pub monitoring_interval: Duration,
+    /// Where the notes of all containers are, also those of earlier agents: `<work_dir>/meta/slaves`.
+    pub meta: PathBuf,
 }
 
 /// The containers of one agent. Cloning it gives another handle.
@@ -119,29 +123,42 @@ impl Containerizer {
     /// Starts a container; `Launched` or `Failed` follows. Must be called within a tokio runtime.
     pub fn launch(&self, launch: Launch) {
         let container = launch.container.clone();
-        let (destroy, destroyed) = watch::channel(false);
-        let known = {
-            let mut running = self.shared.running();
-            let known = running.contains_key(&container);
-            if !known {
-                let owner = (launch.framework.clone(), launch.executor.clone());
-                let new = Running { destroy, pid: None, owner, allowed: launch.allowed, group: None };
-                running.insert(container.clone(), new);
-            }
-            known
-        };
-        if known {
+        let owner = (launch.framework.clone(), launch.executor.clone());
+        let Some(destroyed) = self.shared.add(&container, owner, launch.allowed) else {
             let message = format!("Container '{}' already started", container.value);
             let reason = task_status::Reason::ContainerLaunchFailed;
             self.shared.report(Report::Failed { container, reason, message });
             return;
-        }
+        };
         let shared = self.shared.clone();
         tokio::spawn(async move {
             let report = container::live(&shared, launch, destroyed).await;
             shared.running().remove(&container);
             shared.report(report);
         });
+    }
+
+    /// Finds containers of earlier agents: `Launched` and `Terminated` follow, or `Terminated` alone. Those that are
+    /// not named, and are not launched by this agent, are killed. To be called once, before any launch, within a
+    /// tokio runtime.
+    pub fn recover(&self, survivors: Vec<Survivor>) {
+        let mut unknown = notes::all(&self.shared.settings.meta);
+        let known: HashSet<PathBuf> = survivors.iter().map(|survivor| survivor.meta.clone()).collect();
+        unknown.retain(|meta| !known.contains(meta));
+        for meta in unknown {
+            tokio::spawn(container::end_unknown(meta));
+        }
+        for survivor in survivors {
+            let container = survivor.container.clone();
+            let owner = (survivor.framework.clone(), survivor.executor.clone());
+            let Some(destroyed) = self.shared.add(&container, owner, survivor.allowed) else { continue };
+            let shared = self.shared.clone();
+            tokio::spawn(async move {
+                let report = container::live_on(&shared, survivor, destroyed).await;
+                shared.running().remove(&container);
+                shared.report(report);
+            });
+        }
     }
 
     /// Kills all that is in a container; `Terminated` follows. Without effect on one that is not there.
@@ -260,6 +277,23 @@ fn statistics(now: Duration, usage: tree::Usage) -> ResourceStatistics {
 impl Shared {
     fn running(&self) -> MutexGuard<'_, HashMap<ContainerId, Running>> {
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Hears when the container shall go; none for one that is there.
+    fn add(
+        &self,
+        container: &ContainerId,
+        owner: (FrameworkId, ExecutorId),
+        allowed: Allowed,
+    ) -> Option<watch::Receiver<bool>> {
+        let (destroy, destroyed) = watch::channel(false);
+        match self.running().entry(container.clone()) {
+            Entry::Occupied(_) => None,
+            Entry::Vacant(vacant) => {
+                vacant.insert(Running { destroy, pid: None, owner, allowed, group: None });
+                Some(destroyed)
+            }
+        }
     }
 
     fn set_pid(&self, container: &ContainerId, pid: i32) {

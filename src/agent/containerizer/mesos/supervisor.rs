@@ -49,6 +49,9 @@ pub struct LaunchInfo {
     /// Bounds of its output; without them it goes where ours goes.
     #[serde(default)]
     pub rotation: Option<Rotation>,
+    /// Where to leave how it ended, for an agent that is not the one that started it.
+    #[serde(default)]
+    pub status: Option<PathBuf>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -69,7 +72,8 @@ enum LaunchError {
 /// thread. What fails is told on standard error, and counts as an exit with status 1.
 pub fn run(info: LaunchInfo) -> End {
     let signals = watched();
-    match launch(info) {
+    let status = info.status.clone();
+    let end = match launch(info) {
         Ok((leader, loggers)) => {
             let end = wait(leader, &signals);
             // With the last process the last writer is gone, and what it wrote is all there.
@@ -80,6 +84,28 @@ pub fn run(info: LaunchInfo) -> End {
             eprintln!("{error}");
             End::Code(1)
         }
+    };
+    if let Some(path) = status {
+        // Its folder is gone if nobody wants to know.
+        let _ = std::fs::write(path, format!("{}\n", wait_status(end)));
+    }
+    end
+}
+
+/// As `wait` tells it, which is what Mesos' `status` files hold.
+fn wait_status(end: End) -> i32 {
+    match end {
+        End::Code(code) => (code & 0xff) << 8,
+        End::Signal(signal) => signal,
+    }
+}
+
+/// What `wait_status` wrote.
+pub fn read_status(text: &str) -> Option<End> {
+    let status: i32 = text.trim().parse().ok()?;
+    match status & 0x7f {
+        0 => Some(End::Code((status >> 8) & 0xff)),
+        signal => Some(End::Signal(signal)),
     }
 }
 
