@@ -21,6 +21,8 @@ pub enum Fact {
     Acknowledged(CheckpointedAcknowledgement),
     Stream(Box<CheckpointedStream>),
     Past(Box<CheckpointedPast>),
+    /// A process has started as this agent, which so many were before.
+    Lives(u64),
     /// The agent leaves its cluster for good: nothing of it is to be found again. Never in a journal.
     Left,
 }
@@ -41,6 +43,7 @@ impl Fact {
             Fact::Acknowledged(acknowledged) => record.acknowledged = Some(acknowledged),
             Fact::Stream(stream) => record.stream = Some(*stream),
             Fact::Past(past) => record.past = Some(*past),
+            Fact::Lives(lives) => record.lives = Some(lives),
             Fact::Left => return None,
         }
         Some(record)
@@ -49,7 +52,7 @@ impl Fact {
     /// None for a record of a kind that this version does not know.
     pub(super) fn of(record: CheckpointRecord) -> Option<Fact> {
         let CheckpointRecord { agent, framework, framework_gone, executor, connected, .. } = record;
-        let CheckpointRecord { executor_gone, tasks, update, acknowledged, stream, past, .. } = record;
+        let CheckpointRecord { executor_gone, tasks, update, acknowledged, stream, past, lives, .. } = record;
         None.or_else(|| agent.map(Box::new).map(Fact::Agent))
             .or_else(|| framework.map(Box::new).map(Fact::Framework))
             .or_else(|| framework_gone.map(Fact::FrameworkGone))
@@ -61,5 +64,6 @@ impl Fact {
             .or_else(|| acknowledged.map(Fact::Acknowledged))
             .or_else(|| stream.map(Box::new).map(Fact::Stream))
             .or_else(|| past.map(Box::new).map(Fact::Past))
+            .or_else(|| lives.map(Fact::Lives))
     }
 }

@@ -26,6 +26,8 @@ const ACKNOWLEDGED: usize = 1000;
 pub struct Image {
     /// Its id is set.
     pub agent: Option<AgentInfo>,
+    /// How many processes were this agent after the first one.
+    pub lives: u64,
     pub frameworks: BTreeMap<FrameworkId, FrameworkImage>,
     /// Oldest first.
     pub past_frameworks: VecDeque<FrameworkImage>,
@@ -90,6 +92,7 @@ impl Image {
             Fact::Acknowledged(acknowledged) => return self.acknowledged(&acknowledged),
             Fact::Stream(stream) => return self.stream(*stream),
             Fact::Past(past) => return self.past(*past),
+            Fact::Lives(lives) => self.lives = lives,
             Fact::Left => *self = Image::default(),
         }
         true
@@ -207,6 +210,7 @@ impl Image {
     /// What comes to this image when it is applied to an empty one.
     pub fn facts(&self) -> Vec<Fact> {
         let mut facts: Vec<Fact> = self.agent.iter().cloned().map(Box::new).map(Fact::Agent).collect();
+        facts.extend((self.lives > 0).then_some(Fact::Lives(self.lives)));
         for framework in &self.past_frameworks {
             framework.tell(&mut facts);
             facts.extend(framework.info.id.clone().map(Fact::FrameworkGone));

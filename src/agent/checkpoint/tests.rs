@@ -75,6 +75,7 @@ fn life() -> Vec<Fact> {
     let connected = CheckpointedConnection { run: run("e"), pid: Some("executor@127.0.0.1:1".to_owned()) };
     vec![
         agent(),
+        Fact::Lives(3),
         Fact::Framework(Box::new(CheckpointedFramework { info, pid: None })),
         executor("e"),
         tasks("e", &["one"]),

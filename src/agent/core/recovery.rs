@@ -56,7 +56,7 @@ impl State {
         out: &mut Effects,
     ) -> Result<State, Refused> {
         let Recovered { image, rebooted, errors } = recovered;
-        let Image { agent: previous, frameworks, past_frameworks } = image;
+        let Image { agent: previous, lives, frameworks, past_frameworks } = image;
         let mut followed = true;
         if let Some(previous) = &previous {
             info.id.clone_from(&previous.id);
@@ -75,6 +75,10 @@ impl State {
             }
         }
         let mut state = State::new(config, info, now, seed);
+        if previous.is_some() && followed {
+            state.registration.lives = lives + 1;
+            out.push(Effect::Checkpoint { facts: vec![Fact::Lives(lives + 1)], then: None });
+        }
         state.node.counters.recovery_errors = errors;
         if followed {
             state.restore(frameworks, past_frameworks, out);

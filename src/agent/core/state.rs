@@ -143,7 +143,9 @@ pub(super) struct Registration {
     pub number: u64,
     /// The next attempt follows within this time.
     pub backoff: Duration,
-    /// Who this process is, in the upper half, and how often it has registered again.
+    /// How many processes were this agent before.
+    pub lives: u64,
+    /// As `ReregisterSlaveMessage.attempt` says it.
     pub attempt: u64,
     /// How often the leader's connection ended since the agent was last registered.
     pub losses: u32,
@@ -306,6 +308,7 @@ impl State {
                 backoff: config.registration_backoff,
                 losses: 0,
                 ping_number: 0,
+                lives: 0,
                 attempt: 0,
                 ping_timeout: super::registration::PING_TIMEOUT,
                 missed: false,
@@ -347,7 +350,10 @@ impl State {
     /// The number of the next re-registration of this process.
     pub(super) fn next_attempt(&mut self) -> u64 {
         if self.registration.attempt == 0 {
-            self.registration.attempt = self.rng.next_u64() << 32;
+            // An earlier process may have ended before it had kept that it was there.
+            let process = self.rng.next_u64() & 0xffff;
+            let lives = self.registration.lives.min(0xff_ffff);
+            self.registration.attempt = lives << 40 | process << 24;
         }
         self.registration.attempt += 1;
         self.registration.attempt

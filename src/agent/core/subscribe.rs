@@ -40,6 +40,11 @@ impl State {
         let ended = self.node.framework(&framework).is_none_or(|framework| framework.terminating);
         if !runs || ended || self.node.phase == Phase::Terminating {
             warn!(executor = %id, "an executor subscribes that shall end");
+            // What it has to say of its tasks is the truth nevertheless.
+            let subscribe = call.subscribe.filter(|_| phase.is_some()).unwrap_or_default();
+            for update in subscribe.unacknowledged_updates {
+                self.executor_status(now, &framework, &id, update.status, out);
+            }
             let event = Box::new(simple(executor::event::Type::Shutdown));
             out.push(Effect::Stream { stream: stream.clone(), event });
             out.push(Effect::CloseStream(stream));

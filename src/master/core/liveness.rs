@@ -112,6 +112,8 @@ impl State {
         self.agent_disconnected(id, now, out);
         if let Some(watch) = self.watches.get_mut(id) {
             watch.resource_version = version;
+            // It counts anew.
+            watch.attempt = None;
         }
         self.send_ping(id, out);
     }

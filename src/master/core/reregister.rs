@@ -504,10 +504,13 @@ impl State {
     }
 }
 
-/// Whether a re-registration was said before the other one by the same process, or is that one again: then it tells
-/// what was, and the agent was answered. Of Apache Mesos' agents none knows.
+/// Whether a re-registration was said before the other one by the same process or by one that was the agent before,
+/// or is that one again: then it tells what was, and the agent was answered. Of Apache Mesos' agents none knows.
 pub(super) fn is_overtaken(this: Option<u64>, other: Option<u64>) -> bool {
-    matches!((this, other), (Some(this), Some(other)) if this >> 32 == other >> 32 && this <= other)
+    let (Some(this), Some(other)) = (this, other) else { return false };
+    let lives = |attempt| attempt >> 40;
+    let process = |attempt| attempt >> 24;
+    lives(this) < lives(other) || process(this) == process(other) && this <= other
 }
 
 /// What an agent's tasks and executors hold, by framework.

@@ -1383,6 +1383,8 @@ pub struct CheckpointRecord {
     pub stream: ::core::option::Option<CheckpointedStream>,
     #[prost(message, optional, tag = "11")]
     pub past: ::core::option::Option<CheckpointedPast>,
+    #[prost(uint64, optional, tag = "12")]
+    pub lives: ::core::option::Option<u64>,
 }
 impl ::prost::Name for CheckpointRecord {
     const NAME: &'static str = "CheckpointRecord";

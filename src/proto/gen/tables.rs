@@ -2234,6 +2234,7 @@ pub static M_INTERNAL__CHECKPOINTRECORD: Message = Message { name: "mesos.intern
     Field { number: 9, names: ["acknowledged", "acknowledged"], kind: Kind::Message(&M_INTERNAL__CHECKPOINTEDACKNOWLEDGEMENT), label: Label::Optional, default: Default::None },
     Field { number: 10, names: ["stream", "stream"], kind: Kind::Message(&M_INTERNAL__CHECKPOINTEDSTREAM), label: Label::Optional, default: Default::None },
     Field { number: 11, names: ["past", "past"], kind: Kind::Message(&M_INTERNAL__CHECKPOINTEDPAST), label: Label::Optional, default: Default::None },
+    Field { number: 12, names: ["lives", "lives"], kind: Kind::Uint64, label: Label::Optional, default: Default::None },
 ] };
 pub static M_INTERNAL__CHECKPOINTEDFRAMEWORK: Message = Message { name: "mesos.internal.CheckpointedFramework", size: size_of::<super::internal::CheckpointedFramework>(), fields: &[
     Field { number: 1, names: ["info", "info"], kind: Kind::Message(&M_FRAMEWORKINFO), label: Label::Required, default: Default::None },

@@ -331,6 +331,41 @@ fn who_does_not_come_back_is_killed() {
 }
 
 #[test]
+fn who_comes_back_too_late_is_heard_nevertheless() {
+    let mut kept = Kept::running(with_executor("t", "e"), "e").restarted();
+    let container = kept.survivors()[0].container.clone();
+    kept.event(Event::Report(Report::Launched { container: container.clone(), pid: 1 }));
+    kept.event(Event::Timer(Timer::ExecutorReregistration));
+    let update = executor::call::Update { status: status("t", TaskState::TaskFinished, 9) };
+    let subscribe = executor::call::Subscribe { unacknowledged_updates: vec![update], ..Default::default() };
+    kept.with(|world| world.subscribe("e", "s2", subscribe));
+    assert_eq!(kept.events(), [Shutdown]);
+    kept.event(Event::Report(Report::Terminated { container, exit: Exit::Destroyed }));
+    kept.flush();
+    kept.register();
+    assert_eq!(kept.hears("t"), [TaskState::TaskFinished]);
+}
+
+/// What an earlier process has said may come to the master after what this one says.
+#[test]
+fn each_process_counts_its_registrations_from_where_no_earlier_one_came() {
+    let mut kept = Kept::running(task("t"), "t");
+    let mut last = 0;
+    for _ in 0..3 {
+        kept = kept.restarted();
+        kept.with(|world| world.subscribe("t", "s2", Default::default()));
+        let leader = Leader { pid: pid(MASTER), hostname: "m".to_owned() };
+        kept.event(Event::LeaderSeen(Some(leader)));
+        kept.world.fire(|timer| matches!(timer, Timer::Register { .. }));
+        let Some(Message::ReregisterAgent(message)) = kept.sent().first().copied() else { panic!() };
+        let attempt = message.attempt.unwrap();
+        assert!(attempt >> 40 > last >> 40);
+        last = attempt;
+        kept.flush();
+    }
+}
+
+#[test]
 fn a_reboot_keeps_the_id_and_ends_the_tasks() {
     let mut kept = Kept::running(task("t"), "t").restarted_with(config(), true);
     let container = kept.survivors()[0].container.clone();

@@ -44,7 +44,10 @@ fn another_process_at_the_address_of_a_connected_agent_is_asked_what_it_has() {
     let (mut bench, from, agent, framework) = Bench::running(framework_info(&[]));
     let of = |byte: u8| Some(Uuid { value: vec![byte; 16].into() });
     let first = with_tasks(&bench, &agent, &framework, &["t"]);
-    bench.message(&from, ReregisterSlaveMessage { resource_version_uuid: of(1), ..first });
+    bench.message(
+        &from,
+        ReregisterSlaveMessage { resource_version_uuid: of(1), attempt: Some(7 << 40 | 9), ..first },
+    );
     let connected = |bench: &Bench| bench.state.cluster().agent(&agent).map(|agent| agent.connected);
     assert_eq!(connected(&bench), Some(true));
     let message = Bench::agent_message(some(4.0, 1024.0));
@@ -58,7 +61,8 @@ fn another_process_at_the_address_of_a_connected_agent_is_asked_what_it_has() {
         assert_eq!((asked, connected(&bench)), (!repeated, Some(false)), "{sent:?}");
     }
     bench.take();
-    let back = ReregisterSlaveMessage { resource_version_uuid: of(2), ..bench.coming_back(&agent) };
+    let attempt = Some(1);
+    let back = ReregisterSlaveMessage { resource_version_uuid: of(2), attempt, ..bench.coming_back(&agent) };
     bench.message(&from, back);
     assert_eq!(connected(&bench), Some(true));
     let asked = bench.sent_to(&from).into_iter().find_map(|message| match message {
@@ -541,7 +545,7 @@ fn an_update_of_a_framework_that_is_over_ends_it_on_the_agent() {
 fn a_re_registration_that_was_overtaken_by_a_later_one_says_nothing() {
     let (mut bench, from, agent, framework) = Bench::running(aware());
     let said = |bench: &Bench, process: u64, attempt: u64, tasks: &[&str]| ReregisterSlaveMessage {
-        attempt: Some(process << 32 | attempt),
+        attempt: Some(process << 24 | attempt),
         ..with_tasks(bench, &agent, &framework, tasks)
     };
     let mut answers = |process, attempt, tasks: &[&str]| {
@@ -556,8 +560,13 @@ fn a_re_registration_that_was_overtaken_by_a_later_one_says_nothing() {
     assert_eq!(answers(7, 1, &["t", "old"]), (false, 1));
     assert_eq!(answers(7, 2, &["t"]), (false, 1));
     assert_eq!(answers(7, 3, &["t"]), (true, 1));
-    // Another process, and an agent of Apache Mesos.
+    // Another process, the one after it, and what came late of the earlier ones.
     assert_eq!(answers(6, 1, &["t"]), (true, 1));
+    let later = 1 << 16;
+    assert_eq!(answers(later | 3, 1, &["t"]), (true, 1));
+    assert_eq!(answers(7, 4, &["t", "old"]), (false, 1));
+    assert_eq!(answers(later | 2, 1, &["t"]), (true, 1));
+    // An agent of Apache Mesos.
     bench.take();
     let plain = with_tasks(&bench, &agent, &framework, &["t"]);
     bench.message(&from, plain);
