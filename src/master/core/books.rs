@@ -34,8 +34,8 @@ pub struct State {
     pub(super) registering: BTreeSet<Upid>,
     /// Agents of which the registry is being changed: one change at a time for each.
     pub(super) changing: BTreeMap<AgentId, Changing>,
-    /// What agents whose return is being stored have said since, the latest of it.
-    pub(super) returning: BTreeMap<AgentId, (Upid, Box<ReregisterSlaveMessage>)>,
+    /// What agents whose return is being stored have said since.
+    pub(super) returning: BTreeMap<AgentId, Returning>,
     pub(super) authentications: Sessions,
     pub(super) followers: Followers,
     pub(super) watches: BTreeMap<AgentId, Watch>,
@@ -66,6 +66,15 @@ pub(super) enum Changing {
     Unreachable,
     Removing,
     Gone,
+}
+
+/// What an agent has said while its return was being stored.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Returning {
+    /// The latest of its re-registrations.
+    pub latest: Option<(Upid, Box<ReregisterSlaveMessage>)>,
+    /// Executors that have exited, the latest of them, and who said so.
+    pub exited: VecDeque<(Upid, FrameworkId, ExecutorId)>,
 }
 
 /// What the master keeps of a registered agent besides what views show.

@@ -45,12 +45,8 @@ impl State {
         };
         if let Some(changing) = self.changing.get(&id) {
             tracing::info!(agent = %id, ?changing, "re-registration put off, a change of the agent is stored");
-            let kept = self.returning.get(&id).and_then(|(_, kept)| kept.attempt);
-            if *changing == Changing::Reregistering && !is_overtaken(message.attempt, kept) {
-                if let Some(watch) = self.watches.get_mut(&id) {
-                    watch.left = false;
-                }
-                self.returning.insert(id, (from, Box::new(message)));
+            if *changing == Changing::Reregistering {
+                self.said_meanwhile(id, from, message);
             }
             return;
         }

@@ -24,7 +24,7 @@ use crate::base::time::Time;
 const MOST_STATUSES: usize = 100;
 
 /// How many executors that have exited are remembered for each agent.
-const MOST_EXITED: usize = 1000;
+pub(super) const MOST_EXITED: usize = 1000;
 
 impl State {
     /// An agent's update goes on to its scheduler, which acknowledges it; the task is then in its latest state.
@@ -373,7 +373,7 @@ impl State {
             .is_some_and(|agent| agent.executors.contains_key(&(framework.clone(), executor_id.clone())));
         if !known || !self.is_from_agent(from, agent) {
             tracing::warn!(%framework, executor = %executor_id, %agent, "ignoring exit of an unknown executor");
-            return;
+            return self.exited_meanwhile(from, message);
         }
         tracing::info!(%framework, executor = %executor_id, %agent, status, "executor exited");
         self.remove_executor(framework, agent, executor_id, out);

@@ -6,5 +6,6 @@ mod flow;
 mod frameworks;
 mod generated;
 mod launching;
+mod meanwhile;
 mod remembered;
 mod returning;

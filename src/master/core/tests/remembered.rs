@@ -2,10 +2,9 @@
 
 use std::time::Duration;
 
-use super::super::testing::{Bench, framework_info, some, task_on};
+use super::super::testing::{Bench, framework_info};
 use super::super::*;
 use crate::proto::internal::PongSlaveMessage;
-use crate::proto::message::Message;
 use crate::registry::Registry;
 
 /// A leader whose registry holds agents `M-S0` to `M-S<count-1>`.
@@ -123,75 +122,4 @@ fn a_description_beyond_all_measure_is_refused() {
         .collect();
     bench.message(&super::super::testing::pid("slave(1)", 5051), message);
     assert!(bench.out.is_empty(), "{:?}", bench.out);
-}
-
-/// What the agent runs is what it says last, not when its return began to be stored.
-#[test]
-fn what_an_agent_says_while_its_return_is_stored_counts() {
-    for described_anew in [false, true] {
-        let (mut bench, from, agent, framework) = Bench::running(framework_info(&[]));
-        bench.event(Event::Exited(from.address));
-        let mut first = bench.coming_back(&agent);
-        first.agent.resources = some(5.0, 1024.0);
-        first.frameworks = vec![(*bench.state.cluster().framework(&framework).unwrap().info).clone()];
-        let mut last = first.clone();
-        first.tasks = vec![task_on(&agent, &framework, "t", None)];
-        if described_anew {
-            last.agent.resources = some(6.0, 1024.0);
-        }
-        bench.take();
-        let event = |message: ReregisterSlaveMessage| Event::Message {
-            from: from.clone(),
-            peer: from.address,
-            to: "master".into(),
-            message: Box::new(message.into()),
-        };
-        handle(&mut bench.state, event(first), bench.now, &mut bench.out);
-        let stored = bench.take().into_iter().find_map(|effect| match effect {
-            Effect::Store { operation, then } => Some((operation, then)),
-            _ => None,
-        });
-        let (operation, then) = stored.expect("a change of the registry");
-        handle(&mut bench.state, event(last), bench.now, &mut bench.out);
-        assert!(bench.out.is_empty(), "one change at a time: {:?}", bench.out);
-        let done = bench.registry.apply(&operation);
-        bench.event(Event::Stored { then, done });
-        let sent = bench.sent_to(&from);
-        let asked = sent.iter().rev().find_map(|message| match message {
-            Message::AgentReregistered(answer) => Some(answer.reconciliations.len()),
-            _ => None,
-        });
-        assert_eq!(asked, Some(1), "it did not name the task any more, and is asked about it");
-        let cpus = if described_anew { 6000 } else { 5000 };
-        assert_eq!(bench.state.cluster().agents[&agent].total.cpus(), cpus);
-        assert!(bench.state.returning.is_empty());
-    }
-}
-
-/// There may be another process at its address by then, which would be given its place.
-#[test]
-fn an_agent_whose_connection_ends_while_its_return_is_stored_has_to_ask_again() {
-    let (mut bench, from, agent, _) = Bench::running(framework_info(&[]));
-    bench.event(Event::Exited(from.address));
-    let mut message = bench.coming_back(&agent);
-    message.agent.resources = some(5.0, 1024.0);
-    bench.take();
-    let event = Event::Message {
-        from: from.clone(),
-        peer: from.address,
-        to: "master".into(),
-        message: Box::new(message.clone().into()),
-    };
-    handle(&mut bench.state, event, bench.now, &mut bench.out);
-    let stored = bench.take().into_iter().find_map(|effect| match effect {
-        Effect::Store { operation, then } => Some((operation, then)),
-        _ => None,
-    });
-    let (operation, then) = stored.expect("a change of the registry");
-    handle(&mut bench.state, Event::Exited(from.address), bench.now, &mut bench.out);
-    let done = bench.registry.apply(&operation);
-    bench.event(Event::Stored { then, done });
-    assert!(!bench.state.cluster().agents[&agent].connected && bench.sent_to(&from).is_empty());
-    bench.message(&from, message);
-    assert!(bench.state.cluster().agents[&agent].connected);
 }

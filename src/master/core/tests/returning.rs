@@ -11,7 +11,7 @@ use crate::proto::{FrameworkInfo, TaskInfo, TaskState, TaskStatus, Uuid};
 use crate::registry::Registry;
 
 /// The agent's re-registration with these tasks of the framework.
-fn with_tasks(
+pub(super) fn with_tasks(
     bench: &Bench,
     agent: &AgentId,
     framework: &FrameworkId,
@@ -25,7 +25,7 @@ fn with_tasks(
     }
 }
 
-fn fall_silent(bench: &mut Bench, agent: &AgentId) {
+pub(super) fn fall_silent(bench: &mut Bench, agent: &AgentId) {
     lose(bench, agent);
     bench.take();
 }
