@@ -41,8 +41,10 @@ fn outlives_its_agent(executor: &str) {
     for task in ["steady", "another"] {
         scheduler.kill(task);
         let statuses = scheduler.until(task, "TASK_KILLED");
-        assert_eq!(statuses.len(), 1, "nothing else was said of it: {statuses:?}");
-        assert_eq!(statuses[0]["source"], "SOURCE_EXECUTOR");
+        // The agent may have been killed before an acknowledgement was durable; then it says the update again.
+        let news: Vec<&Value> = statuses.iter().filter(|status| status["state"] != "TASK_RUNNING").collect();
+        assert_eq!(news.len(), 1, "nothing else was said of it: {statuses:?}");
+        assert_eq!(news[0]["source"], "SOURCE_EXECUTOR");
     }
     scheduler.teardown();
 }

@@ -206,8 +206,7 @@ impl State {
             return;
         }
         if found.is_empty() {
-            out.push(Effect::Detect);
-            return;
+            return self.recovered(now, out);
         }
         info!(executors = found.len(), "waiting for the executors of an earlier agent");
         self.node.phase = Phase::Recovering;
@@ -274,10 +273,14 @@ impl State {
     }
 
     fn end_recovery(&mut self, now: Time, out: &mut Effects) {
-        if self.node.phase != Phase::Recovering {
-            return;
+        if self.node.phase == Phase::Recovering {
+            self.node.phase = Phase::Disconnected;
+            self.recovered(now, out);
         }
-        self.node.phase = Phase::Disconnected;
+    }
+
+    /// Nothing of an earlier agent is waited for; a master may be.
+    fn recovered(&mut self, now: Time, out: &mut Effects) {
         let time = now.since(self.node.started);
         self.node.counters.recovery_time = Some(time);
         info!(?time, "recovered");
