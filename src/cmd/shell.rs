@@ -51,9 +51,12 @@ pub async fn told_to_end() -> &'static str {
     }
 }
 
-/// Logs why a start failed, with its causes.
+/// Logs why a start failed, with its causes. A text of several lines is as many lines of the log, which holds each
+/// on one.
 pub fn failed(error: &dyn Error) -> ExitCode {
-    error!("{}", chain(error));
+    for line in chain(error).lines() {
+        error!("{line}");
+    }
     ExitCode::FAILURE
 }
 

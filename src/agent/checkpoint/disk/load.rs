@@ -95,8 +95,8 @@ pub fn load(work_dir: &Path, strict: bool, boot: Option<&str>) -> Result<Loaded,
         loaded.image = Image::default();
     }
     if let Some(agent) = &loaded.image.agent {
-        let (id, frameworks) = (agent.id.as_ref(), loaded.image.frameworks.len());
-        info!(?id, facts, frameworks, rebooted = loaded.rebooted, "read what an earlier agent left");
+        let (id, frameworks) = (agent.id.clone().unwrap_or_default(), loaded.image.frameworks.len());
+        info!(%id, facts, frameworks, rebooted = loaded.rebooted, "read what an earlier agent left");
     }
     Ok(loaded)
 }
