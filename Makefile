@@ -27,8 +27,9 @@ help: ## this list
 deps: ## install what building and testing need and this machine lacks (Debian)
 	@tests/deps
 
-build: deps pages ## the release binary with its web pages, target/release/mesos
+build: deps pages ## the release binary with its web pages, and libmesos.so beside it: target/release/mesos
 	$(CARGO) build --release --bin mesos
+	$(CARGO) build --release -p libmesos
 
 demo: deps pages ## a whole cluster in one process, a task on it, its output; ends on Ctrl-C or Enter
 	$(CARGO) build --bin mesos
@@ -37,6 +38,7 @@ demo: deps pages ## a whole cluster in one process, a task on it, its output; en
 test: deps pages check ## everything: unit, integration, bad input, simulation, real clients, web pages in a browser
 	$(CARGO) test --lib --bins
 	$(MAKE) tidy
+	$(CARGO) build -p libmesos
 	$(CARGO) test --test integration --test conformance
 	$(MAKE) webui
 	$(MAKE) sim
@@ -67,6 +69,7 @@ kills: ## an agent killed with -9 at random moments, while tasks are launched: R
 	MESOS_RECOVERY_ROUNDS=$(ROUNDS) $(CARGO) test --test integration -- --nocapture again_and_again
 
 conformance: deps ## real clients, unmodified, against our binary
+	$(CARGO) build -p libmesos
 	$(CARGO) test --test conformance
 
 bench: deps ## figures beside the real Apache Mesos 1.11.0: AGENTS=10000 EACH=5 MANY=50000 READS=10 FOLLOWERS=2000 ONLY=ours DRILLS=20
@@ -74,8 +77,10 @@ bench: deps ## figures beside the real Apache Mesos 1.11.0: AGENTS=10000 EACH=5 
 	$(MAKE) pages
 	ONLY=large MESOS_IDLE=60 AGENTS=$(or $(AGENTS),10000) EACH=10 $(CARGO) test --release --test webui -- --nocapture
 
-install: build units ## mesos and its names (mesos-master, …), man pages, shell completions, systemd units into PREFIX=/usr/local
+install: build units ## mesos and its names (mesos-master, …), libmesos.so, man pages, shell completions, systemd units into PREFIX=/usr/local
 	install -D "$${CARGO_TARGET_DIR:-target}/release/mesos" "$(DESTDIR)$(PREFIX)/bin/mesos"
+	install -D "$${CARGO_TARGET_DIR:-target}/release/libmesos.so" "$(DESTDIR)$(PREFIX)/lib/libmesos.so"
+	install -D -m 644 libmesos/include/mesos.h "$(DESTDIR)$(PREFIX)/include/mesos.h"
 	@for name in mesos-master mesos-slave mesos-agent mesos-local mesos-execute mesos-ctl; do \
 	  ln -sfv mesos "$(DESTDIR)$(PREFIX)/bin/$$name"; done
 	"$(DESTDIR)$(PREFIX)/bin/mesos" man --dir="$(DESTDIR)$(PREFIX)/share/man/man1"

@@ -27,6 +27,7 @@ const LAYERS: &[(&str, &[&[&str]])] = &[
     ("metrics", BELOW_SHELLS),
     ("posix", BELOW_SHELLS),
     ("coordination", BELOW_SHELLS),
+    ("auth", BELOW_SHELLS),
     ("webui", BELOW_SHELLS),
     // Roles: never each other.
     ("master", BELOW_ROLES),
@@ -38,7 +39,7 @@ const LAYERS: &[(&str, &[&[&str]])] = &[
 
 const VALUES: &[&str] = &["base", "proto", "resources"];
 const SHELLS: &[&str] =
-    &["process", "http", "flags", "files", "logging", "metrics", "posix", "coordination", "webui"];
+    &["process", "http", "flags", "files", "logging", "metrics", "posix", "coordination", "auth", "webui"];
 const SHARED_CORES: &[&str] = &["alloc", "registry"];
 const BELOW_SHELLS: &[&[&str]] = &[VALUES, SHELLS];
 const BELOW_ROLES: &[&[&str]] = &[VALUES, SHARED_CORES, SHELLS];
@@ -60,6 +61,8 @@ const PURE: &[&str] = &[
     "agent/updates",
     "agent/view",
     "executor/core",
+    "driver/core",
+    "auth/crammd5.rs",
 ];
 
 /// Folders below those that are shells all the same.

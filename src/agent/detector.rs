@@ -1,23 +1,17 @@
 //! Where the leading master is: the one that `--master` names, or the one that masters elected.
 //!
 //! Source: `StandaloneMasterDetector`, `Slave::detected`, 1.11.
-#![expect(clippy::disallowed_methods, reason = "a shell: starts tasks and asks the resolver")]
+#![expect(clippy::disallowed_methods, reason = "a shell: starts tasks")]
 
-use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tracing::{error, warn};
+use tracing::error;
 
 use super::core::{Event, Leader};
 use super::run::Core;
-use crate::base::upid::Upid;
 use crate::coordination::url::{Server, Url};
-use crate::coordination::{Report, detect, member};
-use crate::process::host;
-
-/// How long until a name that did not resolve is tried again.
-const RESOLVE_AGAIN: Duration = Duration::from_secs(1);
+use crate::coordination::{Report, detect, member, resolved};
 
 /// Finds the leading master, and goes on to.
 pub struct Detector {
@@ -67,18 +61,8 @@ impl Detector {
 }
 
 async fn resolve(master: Server, core: Core, found: Arc<Mutex<Found>>) {
-    let leader = loop {
-        let host = master.host.clone();
-        // The resolver may take its time.
-        match tokio::task::spawn_blocking(move || host::resolve(&host)).await {
-            Ok(Some(ip)) => {
-                let address = SocketAddr::from((ip, master.port));
-                break Leader { pid: Upid::new("master", address), hostname: master.host.clone() };
-            }
-            _ => warn!(master = %master, "the master's name does not resolve"),
-        }
-        tokio::time::sleep(RESOLVE_AGAIN).await;
-    };
+    let pid = resolved(&master).await;
+    let leader = Leader { pid, hostname: master.host };
     found.lock().unwrap_or_else(PoisonError::into_inner).busy = false;
     core.tell(Event::LeaderSeen(Some(leader)));
 }

@@ -12,6 +12,7 @@
 //! Absent on purpose: what a master does with its turn, and a replicated log (durability is the ensemble's).
 //! Start reading at `election.rs`.
 
+mod alone;
 pub mod election;
 pub mod etcd;
 pub mod lease;
@@ -21,4 +22,5 @@ mod standing;
 pub mod url;
 pub mod zookeeper;
 
+pub use alone::resolved;
 pub use run::{Candidate, Report, Term, Withdrawal, detect, detect_once, stand};

@@ -18,7 +18,7 @@ pub mod load;
 mod value;
 mod values;
 
-pub use load::{Environment, Loaded, environment, given, load, start};
+pub use load::{Environment, Loaded, MESOS_VERSION, environment, given, load, start};
 pub use value::Value;
 pub use values::Values;
 

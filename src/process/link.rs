@@ -151,6 +151,19 @@ impl Links {
         }
     }
 
+    /// Whether all that was sent to this address has been handed to the system, or given up.
+    pub fn is_flushed(&self, to: SocketAddr) -> bool {
+        self.shared.peers().get(&to).is_none_or(|peer| peer.queue().waiting == 0)
+    }
+
+    /// Lets every connection end once it has written what is queued; none is told as an [`Exited`].
+    pub fn unlink_all(&self) {
+        for peer in self.shared.peers().values() {
+            peer.queue().linked = false;
+            peer.wake.notify_one();
+        }
+    }
+
     /// The connection to an address, started if there is none.
     fn peer(&self, peers: &mut FxHashMap<SocketAddr, Arc<Peer>>, address: SocketAddr) -> Arc<Peer> {
         let start = || {

@@ -1,15 +1,45 @@
-//! libmesos 1.11.0's v0 scheduler driver in a process of its own (`driver.cc`), worked from here.
+//! A v0 scheduler driver in a process of its own, worked from here: that of libmesos 1.11.0 (`driver.cc`), or that of
+//! our libmesos.so through its C interface (`driver.c`).
 
+use std::cell::Cell;
 use std::collections::VecDeque;
 use std::io::{BufRead, BufReader, Write};
-use std::process::{Child, ChildStdin, Stdio};
+use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
 use mesos::proto;
 
+use super::ours;
 use crate::peer;
 use crate::support::DEADLINE;
+
+/// Whose driver is started.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Whose {
+    Apaches,
+    Ours,
+}
+
+thread_local! {
+    static WHOSE: Cell<Whose> = const { Cell::new(Whose::Apaches) };
+}
+
+/// From now on, in this thread.
+pub fn use_driver(whose: Whose) {
+    WHOSE.set(whose);
+}
+
+fn program() -> Command {
+    match WHOSE.get() {
+        Whose::Apaches => peer::program("driver"),
+        Whose::Ours => {
+            let mut command = Command::new(ours::c_driver());
+            command.env_clear().env("LIBPROCESS_IP", "127.0.0.1");
+            command
+        }
+    }
+}
 
 /// What the functions of a driver return, and `join` in the end.
 pub const RUNNING: i32 = 2;
@@ -92,7 +122,7 @@ impl Driver {
         acknowledgements: &str,
         credential: Option<&proto::Credential>,
     ) -> Driver {
-        let mut command = peer::program("driver");
+        let mut command = program();
         command.args([master.to_owned(), hex(info), acknowledgements.to_owned()]);
         command.args(credential.map(hex));
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());

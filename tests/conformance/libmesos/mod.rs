@@ -1,8 +1,10 @@
-//! libmesos 1.11.0's own v0 scheduler driver, as every framework in C++, Java or Python of its time is built on, against
-//! our master; and the same scenarios against the real one, so that it is known that they can be passed.
+//! libmesos 1.11.0's own v0 scheduler driver, as every framework in C++, Java or Python of its time is built on, and the
+//! one of our libmesos.so, against our master; and the same scenarios against the real one, so that it is known that
+//! they can be passed.
 
 mod driver;
 mod elections;
+pub mod ours;
 mod schedulers;
 mod tasks;
 
@@ -15,12 +17,15 @@ use serde_json::Value;
 use crate::peer;
 use crate::support::scheduler::user;
 use crate::support::{Cluster, wait_for};
-use driver::{Driver, RUNNING, STOPPED, hex, hex_list};
+use driver::{Driver, RUNNING, STOPPED, Whose, hex, hex_list, use_driver};
 
-/// Plays to our master and to the real one, each with one agent of ours and these flags.
+/// Plays with either driver to our master and to the real one, each with one agent of ours and these flags.
 fn play(test: &str, flags: &[(&str, &str)], scenario: impl Fn(&mut Cluster)) {
-    if peer::available(test) {
-        peer::beside_ours(test, 1, flags, scenario);
+    for whose in [Whose::Ours, Whose::Apaches] {
+        if whose == Whose::Ours || peer::available(test) {
+            use_driver(whose);
+            peer::beside_ours(test, 1, flags, &scenario);
+        }
     }
 }
 

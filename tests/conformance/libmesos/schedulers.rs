@@ -3,7 +3,7 @@
 use mesos::proto::task_status::Reason;
 use mesos::proto::{self, TaskState};
 
-use super::driver::{ABORTED, Called, Driver, STOPPED};
+use super::driver::{ABORTED, Called, Driver, STOPPED, Whose, use_driver};
 use super::{again, framework, play, registered, wait_until, wait_until_acknowledged, wait_until_removed};
 use crate::peer;
 use crate::support::{Cluster, Process};
@@ -119,7 +119,17 @@ fn frameworks_that_may_not_be() {
     });
 }
 
-/// The driver looks for no leader when it was given an address: it hears nothing of a master that dies. What it ran is
+fn again_at(port: u16) -> Process {
+    Process::start(&[
+        "master".to_owned(),
+        "--ip=127.0.0.1".to_owned(),
+        "--hostname=localhost".to_owned(),
+        format!("--port={port}"),
+        "--allocation_interval=200ms".to_owned(),
+    ])
+}
+
+/// Apache Mesos' driver looks for no leader when it was given an address: it hears nothing of a master that dies. What it ran is
 /// there for the next one, at the new master.
 #[test]
 fn a_new_master_at_the_old_address() {
@@ -130,14 +140,7 @@ fn a_new_master_at_the_old_address() {
     let (mut driver, id) = registered(&cluster, "survives");
     driver.run("kept", "sleep 1000");
     cluster.master.kill();
-    let args = [
-        "master".to_owned(),
-        "--ip=127.0.0.1".to_owned(),
-        "--hostname=localhost".to_owned(),
-        format!("--port={}", cluster.port),
-        "--allocation_interval=200ms".to_owned(),
-    ];
-    cluster.master = Process::start(&args);
+    cluster.master = again_at(cluster.port);
     wait_until(&cluster, &id, |framework| framework["tasks"][0]["id"] == "kept");
     // A stranger to this master, as far as it can know.
     driver.reconcile(&[]);
@@ -151,6 +154,32 @@ fn a_new_master_at_the_old_address() {
     next.kill("kept");
     while next.next_state().0 != TaskState::TaskKilled {}
     next.stop();
+    wait_until_removed(&cluster, &id);
+}
+
+/// Ours looks for the next one, and goes on with what it runs.
+#[test]
+fn our_driver_finds_a_new_master_at_the_old_address() {
+    use_driver(Whose::Ours);
+    let mut cluster = Cluster::start(1);
+    let (mut driver, id) = registered(&cluster, "finds");
+    driver.run("kept", "sleep 1000");
+    wait_until_acknowledged(&cluster, 2);
+    cluster.master.kill();
+    assert!(matches!(driver.next_news(), Called::Disconnected));
+    cluster.master = again_at(cluster.port);
+    loop {
+        match driver.next() {
+            Called::Registered(again, _) => break assert_eq!(again, id),
+            Called::Reregistered => break,
+            Called::Offer(_) => {}
+            other => panic!("{other:?}"),
+        }
+    }
+    wait_until(&cluster, &id, |framework| framework["tasks"][0]["id"] == "kept");
+    driver.kill("kept");
+    while driver.next_state().0 != TaskState::TaskKilled {}
+    driver.stop();
     wait_until_removed(&cluster, &id);
 }
 
