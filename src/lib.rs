@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | 0 values | `base`, `proto`, `resources` | std, serde, prost |
 //! | 1 cores | `alloc`, `registry`, every `core`, `view`, `validate`, `updates` | layer 0, named cores |
-//! | 2 shared shells | `process`, `posix`, `http`, `flags`, `files`, `logging`, `metrics`, `coordination`, `auth` | 0, 1, tokio, axum, std::fs |
+//! | 2 shared shells | `process`, `posix`, `http`, `flags`, `files`, `logging`, `metrics`, `coordination`, `auth`, `zk` | 0, 1, tokio, axum, std::fs |
 //! | 3 roles | `master`, `agent`, `executor`, `driver`, `ctl` | 0, 1, 2; never each other |
 //! | 4 commands | `cmd`, `local` | everything |
 //!
@@ -35,3 +35,4 @@ pub mod proto;
 pub mod registry;
 pub mod resources;
 pub mod webui;
+pub mod zk;

@@ -29,6 +29,7 @@ const LAYERS: &[(&str, &[&[&str]])] = &[
     ("coordination", BELOW_SHELLS),
     ("auth", BELOW_SHELLS),
     ("webui", BELOW_SHELLS),
+    ("zk", BELOW_SHELLS),
     // Roles: never each other.
     ("master", BELOW_ROLES),
     ("agent", BELOW_ROLES),
@@ -39,7 +40,7 @@ const LAYERS: &[(&str, &[&[&str]])] = &[
 
 const VALUES: &[&str] = &["base", "proto", "resources"];
 const SHELLS: &[&str] =
-    &["process", "http", "flags", "files", "logging", "metrics", "posix", "coordination", "auth", "webui"];
+    &["process", "http", "flags", "files", "logging", "metrics", "posix", "coordination", "auth", "webui", "zk"];
 const SHARED_CORES: &[&str] = &["alloc", "registry"];
 const BELOW_SHELLS: &[&[&str]] = &[VALUES, SHELLS];
 const BELOW_ROLES: &[&[&str]] = &[VALUES, SHARED_CORES, SHELLS];
@@ -53,6 +54,9 @@ const PURE: &[&str] = &[
     "coordination/url.rs",
     "registry",
     "resources",
+    "zk/core",
+    "zk/jute.rs",
+    "zk/wire",
     "master/core",
     "master/validate",
     "master/view",

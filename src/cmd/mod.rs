@@ -17,6 +17,7 @@ pub mod registry;
 pub mod shell;
 pub mod slave;
 pub mod tree;
+pub mod zk;
 
 use std::ffi::{CString, OsString};
 use std::fmt::Write;
@@ -75,6 +76,7 @@ pub const COMMANDS: &[Command] = &[
         about: Some("Shows, restores and moves what a master remembers."),
         run: registry::run,
     },
+    Command { name: "zk", aliases: &[], about: Some("A ZooKeeper for those who have none."), run: zk::run },
     Command {
         name: "completions",
         aliases: &[],

@@ -21,3 +21,4 @@ mod pymesos;
 mod recovery;
 mod same_answers;
 mod under_a_real_master;
+mod zookeeper;

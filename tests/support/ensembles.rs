@@ -71,6 +71,19 @@ fn zookeeper_root() -> Option<&'static Path> {
     root.as_deref()
 }
 
+/// `java` with ZooKeeper's classes; none where they are not to be had.
+pub fn java() -> Option<Command> {
+    let jars = zookeeper_root()?.join("usr/share/java");
+    let classes: Vec<String> = JARS
+        .iter()
+        .chain(&["commons-cli"])
+        .map(|jar| jars.join(format!("{jar}.jar")).display().to_string())
+        .collect();
+    let mut command = Command::new("java");
+    command.args(["-Xmx96m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp", &classes.join(":")]);
+    Some(command)
+}
+
 fn etcd_root() -> Option<&'static Path> {
     static ROOT: OnceLock<Option<PathBuf>> = OnceLock::new();
     ROOT.get_or_init(|| unpacked("etcd", ETCD_PACKAGES)).as_deref()

@@ -11,6 +11,7 @@ pub mod libprocess;
 pub mod proxy;
 pub mod raw;
 pub mod scheduler;
+pub mod zk;
 
 use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
