@@ -39,8 +39,19 @@ const LAYERS: &[(&str, &[&[&str]])] = &[
 ];
 
 const VALUES: &[&str] = &["base", "proto", "resources"];
-const SHELLS: &[&str] =
-    &["process", "http", "flags", "files", "logging", "metrics", "posix", "coordination", "auth", "webui", "zk"];
+const SHELLS: &[&str] = &[
+    "process",
+    "http",
+    "flags",
+    "files",
+    "logging",
+    "metrics",
+    "posix",
+    "coordination",
+    "auth",
+    "webui",
+    "zk",
+];
 const SHARED_CORES: &[&str] = &["alloc", "registry"];
 const BELOW_SHELLS: &[&[&str]] = &[VALUES, SHELLS];
 const BELOW_ROLES: &[&[&str]] = &[VALUES, SHARED_CORES, SHELLS];
