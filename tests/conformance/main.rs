@@ -20,5 +20,6 @@ mod peer;
 mod pymesos;
 mod recovery;
 mod same_answers;
+mod spark;
 mod under_a_real_master;
 mod zookeeper;
