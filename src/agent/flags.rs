@@ -5,6 +5,7 @@
 mod absent;
 mod acted_on;
 mod ignored;
+mod isolation;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -14,7 +15,7 @@ use std::time::Duration;
 use nix::unistd::{AccessFlags, access};
 
 use super::core::state::{ReconfigurationPolicy, Recover};
-use crate::agent::containerizer::isolators;
+use crate::agent::containerizer::isolators::{self, Launcher};
 use crate::coordination::url::Url;
 use crate::flags::common::{self, Address, FaultDomain, Logging};
 use crate::flags::{Error, Loaded, Table, Value, Values, load};
@@ -24,6 +25,7 @@ use crate::resources::{Resources, attributes, parse, roles};
 pub fn table() -> Table {
     Table::of(&[
         acted_on::ACTED_ON,
+        isolation::ISOLATION,
         ignored::IGNORED,
         absent::ABSENT,
         common::LOGGING,
@@ -53,6 +55,7 @@ pub struct Flags {
     pub executor_registration_timeout: Duration,
     pub executor_reregistration_timeout: Duration,
     pub executor_shutdown_grace_period: Duration,
+    pub launcher: Launcher,
     /// The environment of executors; none: the agent's own.
     pub executor_environment_variables: Option<BTreeMap<String, String>>,
     pub executor_reregistration_retry_interval: Option<Duration>,
@@ -103,6 +106,7 @@ impl Flags {
             values.settle(row, Value::Text(runtime_dir.display().to_string()));
         }
         can_be_read(&values)?;
+        let launcher = isolation::settle_launcher(&mut values);
         Ok(Flags {
             address: Address::from_values(&values)?,
             logging: Logging::from_values(&values),
@@ -114,6 +118,7 @@ impl Flags {
             work_dir: work_dir(&values)?,
             runtime_dir,
             isolation: values.list("isolation"),
+            launcher,
             executor_registration_timeout: values.duration("executor_registration_timeout"),
             executor_reregistration_timeout: values.duration("executor_reregistration_timeout"),
             executor_shutdown_grace_period: values.duration("executor_shutdown_grace_period"),
@@ -152,16 +157,7 @@ impl Flags {
 
     /// What isolators are made of.
     pub fn isolators(&self) -> isolators::Settings {
-        let values = &self.values;
-        isolators::Settings {
-            names: self.isolation.clone(),
-            hierarchy: values.text("cgroups_hierarchy").map(PathBuf::from).unwrap_or_default(),
-            root: values.text("cgroups_root").unwrap_or_default(),
-            cfs: values.bool("cgroups_enable_cfs"),
-            limit_swap: values.bool("cgroups_limit_swap"),
-            pids_max: values.maybe_count("cgroups_pids_max"),
-            destroy_timeout: values.duration("cgroups_destroy_timeout"),
-        }
+        isolation::settings(self)
     }
 
     /// The flags of an agent that was started with these arguments and an empty environment.
@@ -191,6 +187,7 @@ impl Flags {
 
 /// Whether what stays text here means something: whoever reads it later cannot name the flag.
 fn can_be_read(values: &Values) -> Result<(), Error> {
+    isolation::can_be_read(values)?;
     let role = values.text("default_role").unwrap_or_else(|| "*".to_owned());
     roles::validate(&role).map_err(|why| Error::invalid("default_role", why))?;
     let resources = values.text("resources").unwrap_or_default();

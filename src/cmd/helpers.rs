@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 use tracing::{error, info};
 
 use crate::agent::containerizer::logger;
-use crate::agent::containerizer::mesos::supervisor;
+use crate::agent::containerizer::mesos::{init, supervisor};
 use crate::agent::fetcher::{self, FetcherInfo};
 use crate::base::duration;
 use crate::executor::run::{self, Kind, Options};
@@ -68,21 +68,31 @@ fn become_user(name: &str) -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
-/// `mesos containerizer launch`: runs what standard input says, and ends as that ends.
+/// `mesos containerizer launch`: runs what standard input says, and ends as that ends. `init` is started by it.
 pub fn containerizer(program: &str, args: Vec<OsString>) -> ExitCode {
-    if args.first().is_none_or(|word| word != "launch") {
-        help::complain(&format!("Usage: {program} launch\n\nStarted by the agent, above a container.\n"));
+    let word = args.first().map(|word| word.to_string_lossy().into_owned()).unwrap_or_default();
+    if word != "launch" && word != "init" {
+        help::complain(&format!(
+            "Usage: {program} launch|init\n\nStarted by the agent, above a container.\n"
+        ));
         return ExitCode::FAILURE;
+    }
+    let failed = |failure| {
+        eprintln!("Failed to parse what to launch: {failure}");
+        ExitCode::FAILURE
+    };
+    if word == "init" {
+        return match read(None) {
+            Ok(info) => ExitCode::from(u8::try_from(init::run(&info)).unwrap_or(u8::MAX)),
+            Err(failure) => failed(failure),
+        };
     }
     match read(None) {
         Ok(info) => {
             let end = supervisor::run(info);
             ExitCode::from(u8::try_from(supervisor::end_as(end)).unwrap_or(u8::MAX))
         }
-        Err(failure) => {
-            eprintln!("Failed to parse what to launch: {failure}");
-            ExitCode::FAILURE
-        }
+        Err(failure) => failed(failure),
     }
 }
 

@@ -16,6 +16,7 @@ use tokio::process::Command;
 use tokio::sync::mpsc;
 use tracing::{error, info};
 
+use super::core::volumes::Link;
 use super::core::{Event, Signal, Start};
 use super::probes::Place;
 use crate::base::end::End;
@@ -69,6 +70,8 @@ enum StartError {
     Execute(String, io::Error),
     #[error("Failed to make the sandbox '{0}': {1}")]
     Sandbox(String, io::Error),
+    #[error("Failed to make the volume '{0}': {1}")]
+    Volume(String, io::Error),
     #[error(transparent)]
     User(#[from] user::UserError),
     #[error("Failed to execute mesos-fetcher: {0}")]
@@ -98,6 +101,10 @@ impl Processes {
         let user = start.command.user.as_deref();
         let identity = user.map(user::switch_to).transpose()?.flatten();
         let sandbox = self.make_sandbox(&start.task, name, identity.as_ref())?;
+        for link in &start.links {
+            let failed = |error| StartError::Volume(link.at.clone(), error);
+            make_link(link, &self.settings.sandbox, &sandbox, identity.as_ref()).map_err(failed)?;
+        }
         if start.command.uris.is_empty() {
             return self.run(&start, Some(&sandbox), identity).map(Some);
         }
@@ -276,6 +283,22 @@ fn make_sandbox(sandbox: &Path, link: &Path, owner: Option<&Identity>) -> io::Re
         _ => {}
     }
     std::os::unix::fs::symlink(sandbox, link)
+}
+
+/// The folder that it leads to belongs to whose task is the first to name it.
+fn make_link(link: &Link, executor: &Path, sandbox: &Path, owner: Option<&Identity>) -> io::Result<()> {
+    let to = executor.join(&link.to);
+    if !to.try_exists()? {
+        fs::create_dir_all(&to)?;
+        if let Some(owner) = owner {
+            std::os::unix::fs::lchown(&to, Some(owner.uid.as_raw()), Some(owner.gid.as_raw()))?;
+        }
+    }
+    let at = sandbox.join(&link.at);
+    if let Some(above) = at.parent() {
+        fs::create_dir_all(above)?;
+    }
+    std::os::unix::fs::symlink(to, at)
 }
 
 fn outputs(sandbox: &Path) -> io::Result<[File; 2]> {

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use mesos::agent::containerizer::isolators::limits::Allowed;
-use mesos::agent::containerizer::isolators::{self, Isolators};
+use mesos::agent::containerizer::isolators::{self, Isolators, Named};
 use mesos::agent::containerizer::mesos::{Containerizer, Settings};
 use mesos::agent::containerizer::{Exit, Launch, Report, Survivor};
 use mesos::agent::fetcher::store::Store;
@@ -33,13 +33,13 @@ fn containerizer(
     isolation: &str,
 ) -> (Containerizer, UnboundedReceiver<Report>) {
     let isolators = isolators::Settings {
-        names: isolation.split(',').map(str::to_owned).collect(),
+        names: Named::of(&isolation.split(',').collect::<Vec<_>>()),
         hierarchy: "/sys/fs/cgroup".into(),
         root: format!("mesos-test-{}", std::process::id()),
         cfs: true,
-        limit_swap: false,
         pids_max: Some(50),
         destroy_timeout: PATIENCE,
+        ..isolators::Settings::default()
     };
     Containerizer::new(Settings {
         program: env!("CARGO_BIN_EXE_mesos").into(),
@@ -102,6 +102,7 @@ impl Fixture {
             user: None,
             environment: BTreeMap::from([("GIVEN".to_owned(), "1".to_owned())]),
             allowed: Allowed { cpus: 500, mem: 32 << 20, ..Allowed::default() },
+            described: None,
         }
     }
 

@@ -13,8 +13,10 @@ use axum::routing::post;
 use mesos::http::recordio;
 use mesos::proto::command_info::Uri;
 use mesos::proto::executor::{Call, Event, call, event};
+use mesos::proto::volume::source;
 use mesos::proto::{
-    CommandInfo, DurationInfo, Environment, KillPolicy, TaskGroupInfo, TaskInfo, TaskStatus, environment,
+    CommandInfo, ContainerInfo, DurationInfo, Environment, KillPolicy, TaskGroupInfo, TaskInfo, TaskStatus,
+    Volume, container_info, environment, volume,
 };
 use prost::Message;
 use tokio::process::{Child, Command};
@@ -344,6 +346,48 @@ async fn a_group_runs_in_sandboxes_of_its_own() {
     );
     let stdout = fixture.read("tasks/b/stdout");
     assert!(stdout.starts_with("fetched\n") && stdout.contains("/containers/"), "{stdout}");
+}
+
+#[tokio::test]
+async fn tasks_of_a_group_share_a_volume_of_their_executor() {
+    let mut fixture = Fixture::subscribed("default-executor").await;
+    let sharing = |id: &str, line: &str, at: &str| {
+        let path = source::SandboxPath {
+            r#type: Some(source::sandbox_path::Type::Parent as i32),
+            path: "shared/data".to_owned(),
+        };
+        let volume = Volume {
+            mode: volume::Mode::Rw as i32,
+            container_path: at.to_owned(),
+            source: Some(volume::Source {
+                r#type: Some(source::Type::SandboxPath as i32),
+                sandbox_path: Some(path),
+                ..Default::default()
+            }),
+            ..Default::default()
+        };
+        let container = ContainerInfo {
+            r#type: container_info::Type::Mesos as i32,
+            volumes: vec![volume],
+            ..Default::default()
+        };
+        TaskInfo { container: Some(container), ..task(id, line) }
+    };
+    fixture.launch_group(vec![
+        sharing("a", "echo from a >here/now/said", "here/now"),
+        sharing("b", "while [ ! -s there/said ]; do sleep 0.01; done; cat there/said", "there"),
+    ]);
+    fixture.states(6).await;
+    assert_eq!(fixture.status().await, 0);
+    assert_eq!(
+        (fixture.read("tasks/b/stdout"), fixture.read("shared/data/said")),
+        ("from a\n".into(), "from a\n".into())
+    );
+    let mut fixture = Fixture::subscribed("default-executor").await;
+    fixture.launch_group(vec![sharing("c", "true", "/mnt")]);
+    assert_eq!(fixture.states(1).await, ["c TASK_STARTING"]);
+    let last = fixture.update().await;
+    assert!(last.message().contains("an absolute path is not there yet"), "{last:?}");
 }
 
 #[tokio::test]

@@ -70,7 +70,7 @@ const REFUSED: &[(&str, &[&str])] = &[
     ("slave --master=127.0.0.1:5050 --attributes=rack", &["'attributes'"]),
     ("slave --master=127.0.0.1:5050 --default_role=/x", &["'default_role'"]),
     ("slave --master=127.0.0.1:5050 --isolation=magic", &["'isolation'", "magic"]),
-    ("slave --master=127.0.0.1:5050 --isolation=linux/seccomp", &["'isolation'", "linux/seccomp"]),
+    ("slave --master=127.0.0.1:5050 --isolation=network/cni", &["'isolation'", "network/cni"]),
     ("slave --master=127.0.0.1:5050 --recover=sometimes", &["'recover'"]),
     ("slave --master=127.0.0.1:5050 --gc_delay=1", &["'gc_delay'"]),
     ("slave --master=127.0.0.1:5050 --work_dir=/proc/nowhere", &["'work_dir'", "/proc/nowhere"]),

@@ -8,6 +8,7 @@ mod support;
 
 mod bad_input;
 mod checks;
+mod confinement;
 mod containers;
 mod ctl;
 mod endpoints;

@@ -142,6 +142,57 @@ fn containers_that_nobody_knows_are_killed() {
     assert_eq!((&status["state"], &status["source"]), (&json!("TASK_LOST"), &json!("SOURCE_MASTER")));
 }
 
+/// As `systemctl restart` does it after the binary was replaced.
+#[test]
+fn tasks_run_on_through_an_upgrade() {
+    let mut cluster = Cluster::start(1);
+    let mut scheduler = Scheduler::subscribe(cluster.port, checkpointed("upgraded"));
+    scheduler.run("steady", WAITS);
+    scheduler.until("steady", "TASK_RUNNING");
+    let id = registered(&cluster);
+    let sandbox = sandbox(&cluster);
+    let newer = cluster.dir.path().join("mesos-newer");
+    fs::copy(crate::support::binary_path(), &newer).unwrap();
+    let args = cluster.agent_args(0, cluster.agent_ports[0], &[]);
+    for asked in [true, false] {
+        match asked {
+            true => assert_eq!(cluster.agents[0].terminate(), Some(0)),
+            false => cluster.agents[0].kill(),
+        }
+        let mut command = std::process::Command::new(&newer);
+        command.args(&args);
+        cluster.agents[0] = Process::of(command, "newer".to_owned());
+        assert_eq!(registered(&cluster), id);
+    }
+    let offer = wait_for("an offer that holds", || scheduler.offer_within(Duration::from_millis(100)));
+    scheduler.launch(&offer, &[command_task("again", &offer, "true")]);
+    scheduler.until("again", "TASK_FINISHED");
+    fs::write(sandbox.join("end"), "").unwrap();
+    scheduler.until("steady", "TASK_FINISHED");
+}
+
+/// What fetches for a container whose agent was killed would write on into a sandbox that is nobody's.
+#[test]
+fn a_fetcher_does_not_outlive_its_agent_for_long() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let uri = format!("http://{}/never", listener.local_addr().unwrap());
+    let mut cluster = Cluster::start(1);
+    let mut scheduler = Scheduler::subscribe(cluster.port, checkpointed("fetches"));
+    let offer = scheduler.offer();
+    let command = json!({"value": "true", "uris": [{"value": uri, "extract": false}]});
+    scheduler.launch(&offer, &[with(command_task("slow", &offer, ""), json!({"command": command}))]);
+    let connection = listener.accept().unwrap().0;
+    registered(&cluster);
+    cluster.restart_agent(0, &[]);
+    let last = scheduler.status("slow");
+    assert!(last["message"].as_str().unwrap_or_default().contains("unknown container"), "{last}");
+    // The kernel closes what a process had open.
+    connection.set_read_timeout(Some(crate::support::DEADLINE)).unwrap();
+    let mut rest = Vec::new();
+    let end = std::io::Read::read_to_end(&mut &connection, &mut rest);
+    assert!(end.is_ok() || end.is_err_and(|error| error.kind() == std::io::ErrorKind::ConnectionReset));
+}
+
 fn ended(mut agent: Process) -> String {
     wait_for("the agent's end", || (!agent.running()).then_some(()));
     agent.log().join("\n")

@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use self::isolators::limits::Allowed;
-use crate::proto::{CommandInfo, ContainerId, ExecutorId, FrameworkId, task_status};
+use crate::proto::{CommandInfo, ContainerId, ContainerInfo, ExecutorId, FrameworkId, Resource, task_status};
 
 /// Start this executor in its sandbox.
 #[derive(Clone, Debug, PartialEq)]
@@ -32,6 +32,8 @@ pub struct Launch {
     pub environment: BTreeMap<String, String>,
     /// What executor and tasks may use together, to begin with.
     pub allowed: Allowed,
+    /// What its framework says of the container.
+    pub described: Option<ContainerInfo>,
 }
 
 /// A container that an earlier agent launched, and that may still run.
@@ -56,9 +58,18 @@ pub enum Report {
     /// A container destroyed before it ran is not this but `Terminated`, without `Launched` before it.
     Failed { container: ContainerId, reason: task_status::Reason, message: String },
     /// It went beyond what it may use, and is being destroyed for it: `Terminated` follows.
-    Limited { container: ContainerId, reason: task_status::Reason, message: String },
+    Limited { container: ContainerId, limitation: Limitation },
     /// Its first process ended and nothing of it is left.
     Terminated { container: ContainerId, exit: Exit },
+}
+
+/// How a container went beyond what it may use.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Limitation {
+    pub reason: task_status::Reason,
+    pub message: String,
+    /// What it took more of than it was given, as far as isolators say.
+    pub resources: Vec<Resource>,
 }
 
 /// How the container's first process ended.

@@ -7,7 +7,8 @@ use std::collections::BTreeMap;
 use super::state::Executor;
 use crate::agent::containerizer::isolators::limits::{Allowed, Limit};
 use crate::proto::{ExecutorInfo, Resource, TaskInfo, value};
-use crate::resources::Resources;
+use crate::resources::Ranges;
+use crate::resources::{Entry, Resources};
 
 /// Bytes of a megabyte, thousandths of which resources are counted in.
 const MEGABYTE: u64 = 1 << 20;
@@ -27,12 +28,14 @@ pub(super) fn now(executor: &Executor) -> Allowed {
 }
 
 fn sum<'a>(executor: &[Resource], tasks: impl Iterator<Item = (&'a [Resource], &'a Limits)>) -> Allowed {
-    let (cpus, mem) = amounts(executor);
-    let mut allowed = Allowed { cpus, mem, ..Allowed::default() };
+    let Amounts { cpus, mem, disk, ports } = amounts(executor);
+    let mut allowed = Allowed { cpus, mem, disk, ports, ..Allowed::default() };
     let (mut cpus_limit, mut mem_limit) = (cpus, mem);
     let (mut cpus_said, mut mem_said) = (Limit::Unsaid, Limit::Unsaid);
     for (resources, limits) in tasks {
-        let (cpus, mem) = amounts(resources);
+        let Amounts { cpus, mem, disk, ports } = amounts(resources);
+        allowed.disk = allowed.disk.saturating_add(disk);
+        allowed.ports.add(&ports);
         allowed.cpus = allowed.cpus.saturating_add(cpus);
         allowed.mem = allowed.mem.saturating_add(mem);
         cpus_limit = cpus_limit.saturating_add(limit(limits.get("cpus"), 1000.0, cpus, &mut cpus_said));
@@ -61,12 +64,28 @@ fn limit(limit: Option<&value::Scalar>, scale: f64, given: u64, said: &mut Limit
     }
 }
 
-/// Thousandths of cpus, and bytes of memory. What cannot be read counts as nothing: the master checked it.
-fn amounts(resources: &[Resource]) -> (u64, u64) {
+/// Thousandths of cpus, bytes of memory and of the sandbox's disk, and ports.
+struct Amounts {
+    cpus: u64,
+    mem: u64,
+    disk: u64,
+    ports: Ranges,
+}
+
+/// What cannot be read counts as nothing: the master checked it.
+fn amounts(resources: &[Resource]) -> Amounts {
     let resources = Resources::from_protos(resources).unwrap_or_default();
-    let cpus = u64::try_from(resources.cpus()).unwrap_or(0);
-    let mem = u64::try_from(resources.mem()).unwrap_or(0);
-    (cpus, mem.saturating_mul(MEGABYTE) / 1000)
+    let count = |amount: i64| u64::try_from(amount).unwrap_or(0);
+    let bytes = |amount: i64| count(amount).saturating_mul(MEGABYTE) / 1000;
+    // Volumes have a disk, or a part of one, for themselves.
+    let own = resources.iter().filter(|entry| **entry.name() == *"disk" && entry.disk().is_none());
+    let disk = own.filter_map(Entry::scalar).fold(0, i64::saturating_add);
+    Amounts {
+        cpus: count(resources.cpus()),
+        mem: bytes(resources.mem()),
+        disk: bytes(disk),
+        ports: resources.ports(),
+    }
 }
 
 #[cfg(test)]
@@ -90,7 +109,9 @@ mod tests {
 
     #[test]
     fn executor_and_tasks_add_up() {
-        let allowed = of(&[task("cpus:1.5;mem:64", &[]), task("cpus:1;mem:32", &[])]);
+        let allowed =
+            of(&[task("cpus:1.5;mem:64;disk:10", &[]), task("cpus:1;mem:32;ports:[31000-31001]", &[])]);
+        assert_eq!((allowed.disk, allowed.ports), (10 << 20, Ranges::new([(31_000, 31_001)]).unwrap()));
         assert_eq!((allowed.cpus, allowed.mem), (2600, 128 << 20));
         assert_eq!((allowed.cpus_limit, allowed.mem_limit), (Limit::Unsaid, Limit::Unsaid));
     }

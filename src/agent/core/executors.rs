@@ -14,7 +14,7 @@ use super::state::{Connection, Executor, ExecutorPhase, Met, Phase, State, Termi
 use super::statuses::update_task;
 use super::{Effect, Effects, Timer, allowed, command};
 use crate::agent::checkpoint::Fact;
-use crate::agent::containerizer::{Exit, Launch, Report};
+use crate::agent::containerizer::{Exit, Launch, Limitation, Report};
 use crate::agent::paths;
 use crate::base::duration;
 use crate::base::time::Time;
@@ -25,7 +25,8 @@ use crate::proto::internal::{
 use crate::proto::message::Message;
 use crate::proto::task_status::Reason;
 use crate::proto::{
-    ContainerId, ExecutorId, ExecutorInfo, FrameworkId, TaskInfo, TaskState, executor, executor_info,
+    ContainerId, ExecutorId, ExecutorInfo, FrameworkId, Resource, TaskInfo, TaskResourceLimitation,
+    TaskState, executor, executor_info,
 };
 
 /// In place of what `wait` tells.
@@ -61,6 +62,7 @@ impl State {
             user: (config.switch_user && !user.is_empty()).then_some(user),
             environment: environment(&config, &agent, &info, &directory, owner.checkpoint),
             allowed: allowed::at_first(&info, tasks),
+            described: info.container.clone(),
         };
         info!(executor = %id, %framework, container = %container.value, "launching an executor");
         let executor = new_executor(framework.clone(), info, container.clone(), directory, generated);
@@ -209,6 +211,7 @@ impl State {
                 state: TaskState::TaskFailed,
                 reason: Reason::ExecutorRegistrationTimeout,
                 message: format!("Executor did not register within {}", duration::format(timeout)),
+                limited: Vec::new(),
             });
         }
         out.push(Effect::Destroy(container.clone()));
@@ -231,18 +234,20 @@ impl State {
                     && let Some(executor) = self.node.executor_mut(&framework, &id)
                 {
                     let state = TaskState::TaskFailed;
-                    executor.termination = Some(Termination { state, reason, message });
+                    let limited = Vec::new();
+                    executor.termination = Some(Termination { state, reason, message, limited });
                 }
                 self.terminated(now, &container, NEVER_RAN, out);
             }
-            Report::Limited { container, reason, message } => {
+            Report::Limited { container, limitation } => {
+                let Limitation { reason, message, resources: limited } = limitation;
                 info!(container = %container.value, message, "a container went beyond what it may use");
                 if let Some((framework, id)) = self.containers.get(&container).cloned()
                     && let Some(executor) = self.node.executor_mut(&framework, &id)
                 {
                     executor.phase = ExecutorPhase::Terminating;
                     let state = TaskState::TaskFailed;
-                    executor.termination = Some(Termination { state, reason, message });
+                    executor.termination = Some(Termination { state, reason, message, limited });
                 }
             }
             Report::Terminated { container, exit } => {
@@ -289,6 +294,7 @@ impl State {
             state: TaskState::TaskFailed,
             reason: Reason::ExecutorTerminated,
             message: "Executor terminated".to_owned(),
+            limited: Vec::new(),
         });
         if let Connection::Http(stream) = connection {
             self.streams.remove(&stream);
@@ -309,9 +315,11 @@ impl State {
             }
         } else {
             for task in live.iter().chain(&queued) {
-                let Termination { state, reason, message } = &termination;
-                let status = self.own_status(now, &framework_id, task, *state, *reason, message, Some(&id));
-                self.own_update(now, status, out);
+                let Termination { state, reason, message, limited } = &termination;
+                let mut update =
+                    self.own_status(now, &framework_id, task, *state, *reason, message, Some(&id));
+                update.status.limitation = limitation(limited);
+                self.own_update(now, update, out);
             }
         }
         if !generated {
@@ -367,12 +375,17 @@ impl State {
     }
 }
 
+fn limitation(limited: &[Resource]) -> Option<TaskResourceLimitation> {
+    (!limited.is_empty()).then(|| TaskResourceLimitation { resources: limited.to_vec() })
+}
+
 /// What is said of tasks whose container an earlier agent left and that is not there.
 fn lost_sight() -> Termination {
     Termination {
         state: TaskState::TaskFailed,
         reason: Reason::ExecutorTerminated,
         message: "Abnormal executor termination: unknown container".to_owned(),
+        limited: Vec::new(),
     }
 }
 

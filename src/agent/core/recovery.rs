@@ -258,6 +258,7 @@ impl State {
                     state: tasks::lost_or(TaskState::TaskGone, &info),
                     reason: Reason::ExecutorReregistrationTimeout,
                     message: format!("Executor did not reregister within {}", duration::format(timeout)),
+                    limited: Vec::new(),
                 });
             }
             out.push(Effect::Destroy(container));

@@ -17,7 +17,7 @@ use crate::base::time::Time;
 use crate::base::upid::Upid;
 use crate::proto::{
     AgentId, AgentInfo, ContainerId, ExecutorId, ExecutorInfo, FrameworkId, FrameworkInfo, KillPolicy,
-    OfferId, Task, TaskGroupInfo, TaskId, TaskInfo, TaskState, framework_info, task_status,
+    OfferId, Resource, Task, TaskGroupInfo, TaskId, TaskInfo, TaskState, framework_info, task_status,
 };
 
 /// Source: `MAX_COMPLETED_FRAMEWORKS`, slave/constants.hpp 1.11.
@@ -277,6 +277,8 @@ pub struct Termination {
     pub state: TaskState,
     pub reason: task_status::Reason,
     pub message: String,
+    /// Resources of which the container took more than it was given.
+    pub limited: Vec<Resource>,
 }
 
 /// What `/metrics/snapshot` and `/state` count.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::agent::containerizer::{isolators, logger};
+use crate::agent::containerizer::logger;
 use crate::coordination::url::Url;
 use crate::flags::common;
 use crate::flags::{Flag, Kind, Value};
@@ -50,20 +50,6 @@ pub const ACTED_ON: &[Flag] = &[
         "Directory of what must outlive the agent but not a reboot:\n\
          /var/run/mesos where that can be written, else /tmp/mesos/runtime.",
     ),
-    Flag::with("isolation", Kind::Text, "process", "Isolation mechanism, may be one of: process, cgroups")
-        .check(isolators),
-    Flag::with("cgroups_hierarchy", Kind::Text, "/sys/fs/cgroup", "Root of the cgroup hierarchies."),
-    Flag::with("cgroups_root", Kind::Text, "mesos", "Name of the cgroup that holds all containers."),
-    Flag::with("cgroups_destroy_timeout", Kind::Duration, "1mins", "How long removing a cgroup may take."),
-    Flag::with("cgroups_enable_cfs", Kind::Bool, "false", "Whether cpus are a hard limit."),
-    Flag::with("cgroups_limit_swap", Kind::Bool, "false", "Whether swap counts as memory."),
-    Flag::unset(
-        "cgroups_pids_max",
-        Kind::Count,
-        "The most processes of a container (cgroups/pids).\nAn addition to those of Mesos 1.11.",
-    ),
-    Flag::with("launcher", Kind::Text, "posix", "How containers are started: posix (a process group each).")
-        .check(posix_launcher),
     Flag::with("containerizers", Kind::Text, "mesos", "What containers are made by: mesos.")
         .check(mesos_containerizer),
     Flag::with(
@@ -232,19 +218,6 @@ pub const ACTED_ON: &[Flag] = &[
         "How often a restarted agent calls a v0 executor.",
     ),
 ];
-
-fn isolators(value: &Value) -> Result<(), String> {
-    isolators::check(&value.to_string())
-}
-
-fn posix_launcher(value: &Value) -> Result<(), String> {
-    match value.to_string().as_str() {
-        "linux" => {
-            Err("expected posix: the linux launcher (namespaces, cgroups) is not there yet".to_owned())
-        }
-        _ => common::one_of(value, &["posix"]),
-    }
-}
 
 fn mesos_containerizer(value: &Value) -> Result<(), String> {
     let text = value.to_string();

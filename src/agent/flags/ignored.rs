@@ -119,7 +119,7 @@ pub const IGNORED: &[Flag] = &[
         "false",
         "Whether processes and threads of a container are counted.",
     )
-    .harmless(CGROUPS),
+    .harmless("processes and threads are always counted"),
     Flag::unset("cgroups_net_cls_primary_handle", Kind::Text, "Primary handle of net_cls, like 0xAAAA.")
         .harmless(CGROUPS),
     Flag::unset(
@@ -128,36 +128,16 @@ pub const IGNORED: &[Flag] = &[
         "Range of secondary handles of net_cls, like 0xAAAA,0xBBBB.",
     )
     .harmless(CGROUPS),
-    Flag::unset(
-        "allowed_devices",
-        Kind::Json,
-        "Devices that containers may use besides the usual ones, in JSON.",
-    )
-    .harmless(CGROUPS),
     Flag::with(
         "revocable_cpu_low_priority",
         Kind::Bool,
         "true",
         "Whether containers with revocable cpus come last.",
     )
-    .harmless(CGROUPS),
+    .harmless(OVERSUBSCRIPTION),
     Flag::unset("perf_events", Kind::Text, "Events that perf samples.").harmless(CGROUPS),
     Flag::with("perf_interval", Kind::Duration, "1mins", "How often perf samples.").harmless(CGROUPS),
     Flag::with("perf_duration", Kind::Duration, "10secs", "How long perf samples.").harmless(CGROUPS),
-    Flag::with(
-        "container_disk_watch_interval",
-        Kind::Duration,
-        "15secs",
-        "How often disk quotas are checked (disk/du, disk/xfs).",
-    )
-    .harmless(ISOLATORS),
-    Flag::with(
-        "enforce_container_disk_quota",
-        Kind::Bool,
-        "false",
-        "Whether disk quotas are enforced (disk/du, disk/xfs).",
-    )
-    .harmless(ISOLATORS),
     Flag::with("xfs_project_range", Kind::Text, "[5000-10000]", "XFS project ids of containers (disk/xfs).")
         .harmless(ISOLATORS),
     Flag::with(
@@ -181,46 +161,7 @@ pub const IGNORED: &[Flag] = &[
         "Whether volumes are given to the user of the container (docker/volume).",
     )
     .harmless(ISOLATORS),
-    Flag::unset(
-        "host_path_volume_force_creation",
-        Kind::Text,
-        "Directories below which missing ones are created (volume/host_path).",
-    )
-    .harmless(ISOLATORS),
     Flag::unset("nvidia_gpu_devices", Kind::Text, "GPUs to offer (gpu/nvidia).").harmless(ISOLATORS),
-    Flag::unset("effective_capabilities", Kind::Json, "Capabilities of tasks, in JSON (linux/capabilities).")
-        .old(&["allowed_capabilities"])
-        .harmless(ISOLATORS),
-    Flag::unset(
-        "bounding_capabilities",
-        Kind::Json,
-        "The most capabilities of tasks, in JSON (linux/capabilities).",
-    )
-    .harmless(ISOLATORS),
-    Flag::unset("seccomp_config_dir", Kind::Text, "Directory of seccomp profiles (linux/seccomp).")
-        .harmless(ISOLATORS),
-    Flag::unset("seccomp_profile_name", Kind::Text, "The usual seccomp profile (linux/seccomp).")
-        .harmless(ISOLATORS),
-    Flag::unset(
-        "default_container_shm_size",
-        Kind::Bytes,
-        "Size of /dev/shm of a container (namespaces/ipc).",
-    )
-    .harmless(ISOLATORS),
-    Flag::with(
-        "disallow_sharing_agent_ipc_namespace",
-        Kind::Bool,
-        "false",
-        "Whether every container has its own IPC namespace (namespaces/ipc).",
-    )
-    .harmless(ISOLATORS),
-    Flag::with(
-        "disallow_sharing_agent_pid_namespace",
-        Kind::Bool,
-        "false",
-        "Whether every container has its own pid namespace (namespaces/pid).",
-    )
-    .harmless(ISOLATORS),
     Flag::unset(
         "default_container_dns",
         Kind::Json,
@@ -239,29 +180,6 @@ pub const IGNORED: &[Flag] = &[
     )
     .harmless(ISOLATORS),
     Flag::with("network_cni_metrics", Kind::Bool, "true", "Whether CNI has metrics (network/cni).")
-        .harmless(ISOLATORS),
-    Flag::with(
-        "container_ports_watch_interval",
-        Kind::Duration,
-        "30secs",
-        "How often listening ports are checked (network/ports).",
-    )
-    .harmless(ISOLATORS),
-    Flag::with(
-        "check_agent_port_range_only",
-        Kind::Bool,
-        "false",
-        "Whether only ports of the agent are checked (network/ports).",
-    )
-    .harmless(ISOLATORS),
-    Flag::with(
-        "enforce_container_ports",
-        Kind::Bool,
-        "false",
-        "Whether tasks on ports of others are killed (network/ports).",
-    )
-    .harmless(ISOLATORS),
-    Flag::unset("container_ports_isolated_range", Kind::Text, "The ports that are checked (network/ports).")
         .harmless(ISOLATORS),
     Flag::with(
         "ephemeral_ports_per_container",

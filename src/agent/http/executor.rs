@@ -10,18 +10,18 @@ use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderValue};
 
 use super::{Site, ended, not_json, response};
+use crate::agent::containerizer::Limitation;
 use crate::agent::core::{Answer, Event, StreamId};
 use crate::agent::streams;
 use crate::http::content::{ContentType, answer_type, call_type};
 use crate::http::error::HttpError;
 use crate::process::connection::Connection;
 use crate::proto::Spelling;
-use crate::proto::TaskState;
 use crate::proto::check::{DecodeError, decode_as};
 use crate::proto::executor::Call;
 use crate::proto::executor::call::Type;
 use crate::proto::json::from_json;
-use crate::proto::task_status::Reason;
+use crate::proto::{TaskResourceLimitation, TaskState};
 
 pub async fn executor(
     State(site): State<Site>,
@@ -36,20 +36,21 @@ pub async fn executor(
         let accept = answer_type(&headers)?;
         return subscribe(&site, connection.map(|Extension(connection)| connection), call, accept).await;
     }
-    let call = with_memory_story(&site, call).await;
+    let call = with_memory_limitation(&site, call).await;
     let event = |reply| Event::Call { reply, call: Box::new(call) };
     Ok(response(site.inner.core.ask(None, event).await.map_err(ended)?))
 }
 
 /// An executor sees only that its task was killed; that the kernel did it for its memory is for the agent to say.
-async fn with_memory_story(site: &Site, mut call: Call) -> Call {
+async fn with_memory_limitation(site: &Site, mut call: Call) -> Call {
     let Some(status) = call.update.as_mut().map(|update| &mut update.status) else { return call };
     if status.state == TaskState::TaskFailed as i32
-        && let Some(story) =
-            site.inner.containerizer.memory_story(&call.framework_id, &call.executor_id).await
+        && let Some(Limitation { reason, message, resources }) =
+            site.inner.containerizer.memory_limitation(&call.framework_id, &call.executor_id).await
     {
-        status.reason = Some(Reason::ContainerLimitationMemory as i32);
-        status.message = Some(story);
+        status.reason = Some(reason as i32);
+        status.message = Some(message);
+        status.limitation = Some(TaskResourceLimitation { resources });
     }
     call
 }

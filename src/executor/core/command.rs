@@ -157,7 +157,7 @@ impl State {
         let checks = Checks::of(&task, base);
         let start = command.map(|command| {
             let environment = task_environment(base, &task, &command);
-            Start { task: id.clone(), command, environment, sandbox: None }
+            Start { task: id.clone(), command, environment, sandbox: None, links: Vec::new() }
         });
         let (checks, start) = match checks {
             Ok(checks) => (checks, start),

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use super::checks::{Attempt, Checks, Finding};
 use super::session::{Outcome, Report, Session};
+use super::volumes;
 use super::{
     ACKNOWLEDGEMENT_PATIENCE, Config, Core, DEFAULT_KILL_GRACE, Effect, Effects, Event, Level,
     SHUTDOWN_PATIENCE, Signal, Start, Timer, command_of, kill_grace, shown, task_environment,
@@ -154,16 +155,16 @@ impl State {
             let prepared = command_of(&info).and_then(|command| {
                 let environment = task_environment(base, &info, &command);
                 let checks = Checks::of(&info, &environment)?;
-                Ok((command, environment, checks))
+                Ok((command, environment, volumes::links(&info)?, checks))
             });
             let (start, checks) = match prepared {
-                Ok((command, environment, checks)) => (Ok((command, environment)), checks),
+                Ok((command, environment, links, checks)) => (Ok((command, environment, links)), checks),
                 Err(refusal) => (Err(refusal), Checks::default()),
             };
             let starting = Report::of(TaskState::TaskStarting).with(&checks);
             self.session.update(now, &id, starting, out);
             match start {
-                Ok((command, environment)) => {
+                Ok((command, environment, links)) => {
                     let sandbox = Some(sandbox.clone());
                     out.push(Effect::Log(Level::Info, format!("Starting task {id}")));
                     out.push(Effect::Start(Box::new(Start {
@@ -171,6 +172,7 @@ impl State {
                         command,
                         environment,
                         sandbox,
+                        links,
                     })));
                 }
                 Err(message) => refused.push((id.clone(), message)),

@@ -10,12 +10,14 @@ pub mod default;
 pub mod session;
 #[cfg(test)]
 mod testing;
+pub mod volumes;
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
 use self::checks::{Attempt, Finding, Probe};
+use self::volumes::Link;
 use crate::base::duration;
 use crate::base::end::End;
 use crate::base::time::Time;
@@ -136,6 +138,8 @@ pub struct Start {
     /// Its own sandbox, named so below the executor's `containers` folder, with files to fetch into it;
     /// `None`: the executor's.
     pub sandbox: Option<String>,
+    /// What of the executor's sandbox is to be seen in its own.
+    pub links: Vec<Link>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

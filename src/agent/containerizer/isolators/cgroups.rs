@@ -12,10 +12,14 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
+use serde::{Deserialize, Serialize};
 
-use super::limits::Setting;
+use super::blocks;
+use super::limits::{self, Setting};
+use crate::agent::containerizer::Limitation;
 use crate::posix::tree;
 use crate::proto::ResourceStatistics;
+use crate::proto::task_status::Reason;
 
 /// Between two attempts to remove a group whose processes are on their way out.
 const PATIENCE: Duration = Duration::from_millis(10);
@@ -23,7 +27,13 @@ const PATIENCE: Duration = Duration::from_millis(10);
 /// Another agent may have made such a group just now, and may be about to put somebody into it.
 const YOUNG: Duration = Duration::from_secs(60);
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What stops all processes of a group: a controller in version 1, and in version 2 what each group can do.
+pub const FREEZER: &str = "freezer";
+
+/// How often a group is looked at that is to be stopped.
+const STOPPING: u32 = 50;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Version {
     One,
     Two,
@@ -58,9 +68,16 @@ pub fn find(
     if let Some((top, _)) = one {
         return Some(Mounted { controller, version: Version::One, top });
     }
-    let lends = |top: &Path| controllers(top).split_whitespace().any(|lent| lent == controller);
+    let lends = |top: &Path| {
+        controller == FREEZER
+            || controllers(top).split_whitespace().any(|lent| lent == in_version_two(controller))
+    };
     let two = of("cgroup2").find(|(top, _)| lends(top));
     two.map(|(top, _)| Mounted { controller, version: Version::Two, top })
+}
+
+fn in_version_two(controller: &str) -> &str {
+    if controller == "blkio" { "io" } else { controller }
 }
 
 /// The groups of one container, by controller.
@@ -76,9 +93,10 @@ impl Group {
         for Mounted { controller, version, top } in mounted {
             let parent = top.join(root);
             fs::create_dir_all(&parent)?;
-            if *version == Version::Two {
+            if *version == Version::Two && *controller != FREEZER {
                 for folder in [top, &parent] {
-                    fs::write(folder.join("cgroup.subtree_control"), format!("+{controller}"))?;
+                    let lend = format!("+{}", in_version_two(controller));
+                    fs::write(folder.join("cgroup.subtree_control"), lend)?;
                 }
             }
             let path = parent.join(name);
@@ -86,9 +104,20 @@ impl Group {
                 Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
                 _ => {}
             }
+            if (*controller, *version) == ("cpuset", Version::One) {
+                for (from, to) in [(top, &parent), (&parent, &path)] {
+                    inherit(from, to)?;
+                }
+            }
             parts.insert(*controller, (*version, path));
         }
         Ok(Group { parts })
+    }
+
+    /// What kills all that is in there at once, if there is such a group.
+    pub fn killer(&self) -> Option<Killer> {
+        let (version, path) = self.parts.get(FREEZER)?;
+        Some(Killer { version: *version, path: path.clone() })
     }
 
     /// What a process writes its id to, to be in all of them.
@@ -99,6 +128,11 @@ impl Group {
 
     pub fn version(&self, controller: &str) -> Option<Version> {
         self.parts.get(controller).map(|(version, _)| *version)
+    }
+
+    /// The folder of the one that there is in version 2, whatever it is for.
+    pub fn of_version_two(&self) -> Option<&Path> {
+        self.parts.values().find(|(version, _)| *version == Version::Two).map(|(_, path)| path.as_path())
     }
 
     pub fn path(&self, controller: &str, file: &str) -> Option<PathBuf> {
@@ -151,21 +185,23 @@ impl Group {
         self.field("memory", file, "oom_kill").unwrap_or(0)
     }
 
-    /// What an operator wants to know of it, in Mesos' words.
+    /// What an operator wants to know once it was killed for its memory, in Mesos' words.
     ///
     /// Source: `MemorySubsystemProcess::oomWaited`, memory.cpp 1.11.
-    pub fn memory_story(&self) -> String {
+    pub fn memory_limitation(&self) -> Limitation {
         let most = match self.version("memory") {
             Some(Version::One) => self.number("memory", "memory.max_usage_in_bytes"),
             _ => self.number("memory", "memory.peak"),
         };
         let shown = |bytes: Option<u64>| bytes.map_or("unknown".to_owned(), megabytes);
         let statistics = self.read("memory", "memory.stat").unwrap_or_default();
-        format!(
+        let message = format!(
             "Memory limit exceeded: Requested: {} Maximum Used: {}\n\nMEMORY STATISTICS: \n{statistics}\n",
             shown(self.memory_bound()),
             shown(most)
-        )
+        );
+        let resources = limits::in_megabytes("mem", most.unwrap_or_default());
+        Limitation { reason: Reason::ContainerLimitationMemory, message, resources }
     }
 
     /// What is used in there, where a controller knows it better than /proc.
@@ -211,6 +247,16 @@ impl Group {
             }
             None => {}
         }
+        let read = |file| self.read("blkio", file).unwrap_or_default();
+        statistics.blkio_statistics = match self.version("blkio") {
+            Some(Version::One) => {
+                let (counts, bytes) =
+                    (read("blkio.throttle.io_serviced"), read("blkio.throttle.io_service_bytes"));
+                Some(blocks::version_one(&counts, &bytes))
+            }
+            Some(Version::Two) => Some(blocks::version_two(&read("io.stat"))),
+            None => None,
+        };
     }
 
     /// Kills what is in there, and removes it. Takes the time that processes take to die.
@@ -218,14 +264,14 @@ impl Group {
         let end = Instant::now() + patience;
         for (version, path) in self.parts.values() {
             loop {
+                if let Some(killer) = self.killer() {
+                    killer.kill();
+                }
                 if *version == Version::Two {
                     // Kernels before 5.14 do not have it.
                     let _ = fs::write(path.join("cgroup.kill"), "1");
                 }
-                let members = fs::read_to_string(path.join("cgroup.procs")).unwrap_or_default();
-                for pid in members.lines().filter_map(|line| line.parse().ok()) {
-                    tree::send(pid, Signal::SIGKILL);
-                }
+                kill_members(path);
                 match fs::remove_dir(path) {
                     Ok(()) => break,
                     Err(error) if error.kind() == io::ErrorKind::NotFound => break,
@@ -236,6 +282,56 @@ impl Group {
         }
         Ok(())
     }
+}
+
+/// Kills all in a group, also what forks meanwhile.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Killer {
+    version: Version,
+    path: PathBuf,
+}
+
+impl Killer {
+    /// Everything in there dies before it does anything else. Without effect on a group that is gone.
+    pub fn kill(&self) {
+        if self.version == Version::Two && fs::write(self.path.join("cgroup.kill"), "1").is_ok() {
+            return;
+        }
+        let (file, stop, go_on) = match self.version {
+            Version::One => ("freezer.state", "FROZEN", "THAWED"),
+            Version::Two => ("cgroup.freeze", "1", "0"),
+        };
+        let path = self.path.join(file);
+        if fs::write(&path, stop).is_err() {
+            return kill_members(&self.path);
+        }
+        for _ in 0..STOPPING {
+            let said = fs::read_to_string(&path).unwrap_or_default();
+            if self.version == Version::Two || said.trim() != "FREEZING" {
+                break;
+            }
+            std::thread::sleep(PATIENCE / 10);
+        }
+        kill_members(&self.path);
+        let _ = fs::write(&path, go_on);
+    }
+}
+
+fn kill_members(path: &Path) {
+    let members = fs::read_to_string(path.join("cgroup.procs")).unwrap_or_default();
+    for pid in members.lines().filter_map(|line| line.parse().ok()) {
+        tree::send(pid, Signal::SIGKILL);
+    }
+}
+
+/// Before there are cpus and memory in it, no process can enter a group of cpusets.
+fn inherit(from: &Path, to: &Path) -> io::Result<()> {
+    for file in ["cpuset.cpus", "cpuset.mems"] {
+        if fs::read_to_string(to.join(file))?.trim().is_empty() {
+            fs::write(to.join(file), fs::read_to_string(from.join(file))?.trim())?;
+        }
+    }
+    Ok(())
 }
 
 /// Removes groups that nobody is in and that are older than a moment: what an agent left that was killed. The
@@ -298,6 +394,7 @@ cgroup2 /sys/fs/cgroup/unified cgroup2 rw,nsdelegate 0 0
         assert_eq!(found("memory"), Some((Version::Two, "/sys/fs/cgroup/unified".to_owned())));
         assert_eq!(found("pids"), found("memory"));
         assert_eq!(found("devices"), None);
+        assert_eq!(found(FREEZER), found("memory"), "each group of version 2 can be stopped");
     }
 
     #[test]

@@ -4,6 +4,8 @@
 //! cgroups2/controllers of Mesos' later source.
 
 use super::cgroups::Version;
+use crate::proto::{Resource, value};
+use crate::resources::Ranges;
 
 /// Shares of one cpu, and the least. Source: `CPU_SHARES_PER_CPU`, `MIN_CPU_SHARES`, constants.hpp 1.11.
 const SHARES_PER_CPU: u64 = 1024;
@@ -20,7 +22,7 @@ const QUOTA_LEAST: u64 = 1000;
 const MEMORY_LEAST: u64 = 32 << 20;
 
 /// What an executor and its tasks may use.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Allowed {
     /// Thousandths of a cpu that they are promised.
     pub cpus: u64,
@@ -29,6 +31,9 @@ pub struct Allowed {
     /// What they may have beyond that.
     pub cpus_limit: Limit,
     pub mem_limit: Limit,
+    /// Bytes that its sandbox may take; 0 if nobody gave any, which bounds nothing.
+    pub disk: u64,
+    pub ports: Ranges,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -46,6 +51,17 @@ pub struct Setting {
     pub controller: &'static str,
     pub file: &'static str,
     pub value: String,
+}
+
+/// Bytes as a resource, which are megabytes with three decimals.
+pub fn in_megabytes(name: &str, bytes: u64) -> Vec<Resource> {
+    let thousandths = (bytes as f64 * 1000.0 / f64::from(1 << 20)).round();
+    vec![Resource {
+        name: name.to_owned(),
+        r#type: value::Type::Scalar as i32,
+        scalar: Some(value::Scalar { value: thousandths / 1000.0 }),
+        ..Resource::default()
+    }]
 }
 
 fn setting(controller: &'static str, file: &'static str, value: impl ToString) -> Setting {
@@ -107,6 +123,10 @@ pub fn memory(version: Version, allowed: &Allowed, with_swap: bool) -> Vec<Setti
         }
         Version::Two => {
             let mut settings = vec![setting("memory", "memory.low", soft)];
+            // Where there is more than the promise, what is near its end is slowed down before it is killed.
+            let high = hard.filter(|hard| *hard > soft).map(|hard| soft + (hard - soft) / 5 * 4);
+            let high = high.map_or("max".to_owned(), |high| high.to_string());
+            settings.push(setting("memory", "memory.high", high));
             settings.push(setting(
                 "memory",
                 "memory.max",
@@ -128,32 +148,35 @@ mod tests {
         settings.into_iter().map(|setting| format!("{}={}", setting.file, setting.value)).collect()
     }
 
-    const ONE: Allowed =
-        Allowed { cpus: 1500, mem: 64 << 20, cpus_limit: Limit::Unsaid, mem_limit: Limit::Unsaid };
+    fn one() -> Allowed {
+        Allowed { cpus: 1500, mem: 64 << 20, ..Allowed::default() }
+    }
 
     #[test]
     fn cpus_are_shares_and_quota() {
-        assert_eq!(shown(cpu(Version::One, &ONE, false)), ["cpu.shares=1536"]);
+        assert_eq!(shown(cpu(Version::One, &one(), false)), ["cpu.shares=1536"]);
         assert_eq!(
-            shown(cpu(Version::One, &ONE, true)),
+            shown(cpu(Version::One, &one(), true)),
             ["cpu.shares=1536", "cpu.cfs_period_us=100000", "cpu.cfs_quota_us=150000"]
         );
-        let limited = Allowed { cpus_limit: Limit::At(2000), ..ONE };
+        let limited = Allowed { cpus_limit: Limit::At(2000), ..one() };
         assert_eq!(shown(cpu(Version::One, &limited, false))[2], "cpu.cfs_quota_us=200000");
-        let unlimited = Allowed { cpus_limit: Limit::None, ..ONE };
+        let unlimited = Allowed { cpus_limit: Limit::None, ..one() };
         assert_eq!(shown(cpu(Version::One, &unlimited, true))[2], "cpu.cfs_quota_us=-1");
-        assert_eq!(shown(cpu(Version::Two, &ONE, true)), ["cpu.weight=59", "cpu.max=150000 100000"]);
+        assert_eq!(shown(cpu(Version::Two, &one(), true)), ["cpu.weight=59", "cpu.max=150000 100000"]);
         assert_eq!(shown(cpu(Version::Two, &unlimited, false))[1], "cpu.max=max 100000");
         assert_eq!(shown(cpu(Version::One, &Allowed::default(), true))[0], "cpu.shares=2");
     }
 
     #[test]
     fn memory_has_a_promise_and_a_bound() {
-        let shown_one = shown(memory(Version::One, &ONE, false));
+        let shown_one = shown(memory(Version::One, &one(), false));
         assert_eq!(shown_one, ["memory.soft_limit_in_bytes=67108864", "memory.limit_in_bytes=67108864"]);
         let least = memory(Version::Two, &Allowed::default(), false);
-        assert_eq!(shown(least), ["memory.low=33554432", "memory.max=33554432"]);
-        let limited = Allowed { mem_limit: Limit::None, ..ONE };
+        assert_eq!(shown(least), ["memory.low=33554432", "memory.high=max", "memory.max=33554432"]);
+        let wide = memory(Version::Two, &Allowed { mem_limit: Limit::At(164 << 20), ..one() }, false);
+        assert_eq!(shown(wide)[1..], ["memory.high=150994944", "memory.max=171966464"]);
+        let limited = Allowed { mem_limit: Limit::None, ..one() };
         assert_eq!(
             shown(memory(Version::One, &limited, true)),
             [

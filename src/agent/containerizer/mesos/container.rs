@@ -20,6 +20,7 @@ use super::notes::{self, Found};
 use super::sandbox::{self, Output};
 use super::supervisor::LaunchInfo;
 use crate::agent::containerizer::isolators::cgroups::Group;
+use crate::agent::containerizer::isolators::confinement::{Confinement, Place};
 use crate::agent::containerizer::isolators::memory;
 use crate::agent::containerizer::{Exit, Launch, Report, Survivor, logger};
 use crate::agent::paths;
@@ -49,6 +50,8 @@ enum Failure {
     Fetch(#[from] fetching::FetchFailure),
     #[error("Failed to prepare isolators: {0}")]
     Isolate(io::Error),
+    #[error("Failed to prepare isolators: {0}")]
+    Confine(String),
     #[error("Failed to fork: {0}")]
     Fork(io::Error),
 }
@@ -103,11 +106,18 @@ pub async fn live_on(shared: &Shared, survivor: Survivor, mut destroyed: watch::
 }
 
 /// Ends a container that nobody knows.
-pub async fn end_unknown(meta: PathBuf) {
+pub async fn end_unknown(shared: &Shared, meta: PathBuf) {
     if let Found::Runs(found) = notes::find(&meta).await {
         warn!(pid = found.pid(), meta = %meta.display(), "killing a container that nobody knows");
         let mut supervisor = Supervisor::Found(found, meta.clone());
         kill(None, &mut supervisor).await;
+    }
+    if let Some(container) = meta.file_name().and_then(|name| name.to_str()).map(str::to_owned) {
+        let isolators = shared.settings.isolators.clone();
+        let destroyed = tokio::task::spawn_blocking(move || isolators.destroy_leftover(&container)).await;
+        if let Ok(Err(error)) = destroyed {
+            warn!(meta = %meta.display(), %error, "a control group stays");
+        }
     }
     notes::forget(&meta).await;
 }
@@ -171,6 +181,7 @@ async fn start(
     launch: &Launch,
     destroyed: &mut watch::Receiver<bool>,
 ) -> Result<Option<Started>, Failure> {
+    let confinement = confine(shared, launch).await?;
     let (output, identity) = prepare(launch).await?;
     let fetch = Fetch { settings: &shared.settings, launch, output: &output, identity };
     tokio::select! {
@@ -182,8 +193,8 @@ async fn start(
     }
     // A few files in a file system that is not on a disk.
     let group = shared.isolate(&launch.container).map_err(Failure::Isolate)?;
-    let doors = group.as_ref().map(|group| group.doors()).unwrap_or_default();
-    match supervisor(shared, launch, output, doors).await {
+    let held = Held { group: group.as_deref(), confinement };
+    match supervisor(shared, launch, output, held).await {
         Ok(child) => Ok(Some(Started { supervisor: Supervisor::Child(child), group })),
         Err(error) => {
             release(shared, &launch.container, group).await;
@@ -199,6 +210,23 @@ async fn release(shared: &Shared, container: &ContainerId, group: Option<Arc<Gro
     let destroyed = tokio::task::spawn_blocking(move || isolators.destroy(&group)).await;
     if let Ok(Err(error)) = destroyed {
         warn!(container = %container.value, %error, "a control group stays");
+    }
+}
+
+/// What keeps a container apart from others.
+struct Held<'a> {
+    group: Option<&'a Group>,
+    confinement: Confinement,
+}
+
+/// Looks for volumes and reads profiles: the disk may take its time.
+async fn confine(shared: &Shared, launch: &Launch) -> Result<Confinement, Failure> {
+    let isolators = shared.settings.isolators.clone();
+    let (sandbox, described) = (launch.directory.clone(), launch.described.clone());
+    let confine = move || isolators.confine(&Place { sandbox: &sandbox, described: described.as_ref() });
+    match tokio::task::spawn_blocking(confine).await {
+        Ok(confined) => confined.map_err(Failure::Confine),
+        Err(error) => Err(Failure::Fork(io::Error::other(error))),
     }
 }
 
@@ -241,12 +269,7 @@ async fn helper(
     Ok(child)
 }
 
-async fn supervisor(
-    shared: &Shared,
-    launch: &Launch,
-    output: Output,
-    doors: Vec<PathBuf>,
-) -> io::Result<Child> {
+async fn supervisor(shared: &Shared, launch: &Launch, output: Output, held: Held<'_>) -> io::Result<Child> {
     use std::os::unix::process::CommandExt;
 
     notes::prepare(&launch.meta)?;
@@ -257,7 +280,9 @@ async fn supervisor(
         environment: environment(launch),
         directory: launch.directory.clone(),
         user: launch.user.clone(),
-        doors,
+        doors: held.group.map(Group::doors).unwrap_or_default(),
+        killer: held.group.and_then(Group::killer),
+        confinement: (!held.confinement.is_none()).then_some(held.confinement),
         rotation: shared.settings.rotation.map(|rotation| logger::of_container(rotation, &launch.command)),
         status: Some(paths::status(&launch.meta)),
     };
@@ -347,8 +372,7 @@ async fn exceeded(group: Option<&Group>) -> &Group {
 }
 
 fn limited(shared: &Shared, container: &ContainerId, group: &Group) {
-    let (reason, message) = (Reason::ContainerLimitationMemory, group.memory_story());
-    shared.report(Report::Limited { container: container.clone(), reason, message });
+    shared.report(Report::Limited { container: container.clone(), limitation: group.memory_limitation() });
 }
 
 async fn kill(directory: Option<&Path>, supervisor: &mut Supervisor) {

@@ -120,6 +120,8 @@ impl Fetch<'_> {
     async fn start(&self, arguments: &[&str], stdout: Stdio, info: &FetcherInfo) -> io::Result<Child> {
         let mut command = std::process::Command::new(&self.settings.program);
         command.arg0("mesos-fetcher").args(arguments).env_clear().envs(start::for_fetchers());
+        // By this an agent finds it that comes after one that was killed.
+        command.env("MESOS_DIRECTORY", &self.launch.directory);
         if let Some(home) = &self.settings.hadoop_home {
             command.env("HADOOP_HOME", OsString::from(home));
         }

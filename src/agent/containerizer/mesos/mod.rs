@@ -1,4 +1,4 @@
-//! Containers made of processes (`--launcher=posix`), which isolators may hold in control groups.
+//! Containers made of processes, which isolators may hold in control groups and keep apart.
 //!
 //! Each container is one task here (`container`) and one small process of ours (`supervisor`), which starts
 //! the executor and outlives all that comes out of it: whatever is orphaned becomes its child, so that
@@ -8,9 +8,12 @@
 
 mod container;
 mod fetching;
+pub mod init;
+mod mounting;
 mod notes;
 mod sandbox;
 pub mod supervisor;
+mod watcher;
 
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
@@ -23,9 +26,9 @@ use tokio::sync::{mpsc, watch};
 use tracing::warn;
 
 use super::isolators::Isolators;
-use super::isolators::cgroups::{Group, Version};
+use super::isolators::cgroups::Group;
 use super::isolators::limits::Allowed;
-use super::{Launch, Report, Survivor};
+use super::{Launch, Limitation, Report, Survivor};
 use crate::agent::fetcher::store::Store;
 use crate::agent::pressure::{self, Pressure};
 use crate::metrics::Counter;
@@ -94,6 +97,9 @@ struct Running {
     allowed: Allowed,
     /// Its control groups, once they are made.
     group: Option<Arc<Group>>,
+    /// Its sandbox, and the bytes that it takes, if somebody has looked.
+    directory: PathBuf,
+    disk_used: Option<u64>,
 }
 
 impl Containerizer {
@@ -107,7 +113,11 @@ impl Containerizer {
             fetches: Fetches::default(),
             measured: Default::default(),
         };
-        (Containerizer { shared: Arc::new(shared) }, receiver)
+        let shared = Arc::new(shared);
+        if let Err(error) = watcher::start(&shared) {
+            warn!(%error, "disks and ports of containers are not looked at");
+        }
+        (Containerizer { shared }, receiver)
     }
 
     /// Bytes that the fetcher's cache may hold, and holds.
@@ -124,7 +134,8 @@ impl Containerizer {
     pub fn launch(&self, launch: Launch) {
         let container = launch.container.clone();
         let owner = (launch.framework.clone(), launch.executor.clone());
-        let Some(destroyed) = self.shared.add(&container, owner, launch.allowed) else {
+        let new = (launch.allowed.clone(), launch.directory.clone());
+        let Some(destroyed) = self.shared.add(&container, owner, new) else {
             let message = format!("Container '{}' already started", container.value);
             let reason = task_status::Reason::ContainerLaunchFailed;
             self.shared.report(Report::Failed { container, reason, message });
@@ -146,12 +157,14 @@ impl Containerizer {
         let known: HashSet<PathBuf> = survivors.iter().map(|survivor| survivor.meta.clone()).collect();
         unknown.retain(|meta| !known.contains(meta));
         for meta in unknown {
-            tokio::spawn(container::end_unknown(meta));
+            let shared = self.shared.clone();
+            tokio::spawn(async move { container::end_unknown(&shared, meta).await });
         }
         for survivor in survivors {
             let container = survivor.container.clone();
             let owner = (survivor.framework.clone(), survivor.executor.clone());
-            let Some(destroyed) = self.shared.add(&container, owner, survivor.allowed) else { continue };
+            let new = (survivor.allowed.clone(), survivor.directory.clone());
+            let Some(destroyed) = self.shared.add(&container, owner, new) else { continue };
             let shared = self.shared.clone();
             tokio::spawn(async move {
                 let report = container::live_on(&shared, survivor, destroyed).await;
@@ -185,7 +198,11 @@ impl Containerizer {
     }
 
     /// What there is to say of the memory of an executor's container, if the kernel has killed for it there.
-    pub async fn memory_story(&self, framework: &FrameworkId, executor: &ExecutorId) -> Option<String> {
+    pub async fn memory_limitation(
+        &self,
+        framework: &FrameworkId,
+        executor: &ExecutorId,
+    ) -> Option<Limitation> {
         let group = {
             let running = self.shared.running();
             let of = |running: &&Running| running.owner.0 == *framework && running.owner.1 == *executor;
@@ -193,8 +210,8 @@ impl Containerizer {
             // task has failed.
             running.values().find(of)?.group.clone()?
         };
-        let story = move || (group.out_of_memory_kills() > 0).then(|| group.memory_story());
-        tokio::task::spawn_blocking(story).await.ok().flatten()
+        let read = move || (group.out_of_memory_kills() > 0).then(|| group.memory_limitation());
+        tokio::task::spawn_blocking(read).await.ok().flatten()
     }
 
     /// What these containers use, without limits, which the agent knows; those not running are left out. No older
@@ -202,12 +219,9 @@ impl Containerizer {
     ///
     /// One reading of /proc serves all. Source: `PosixCpuIsolatorProcess::usage` and mem, posix.hpp 1.11.
     pub async fn usage(&self, containers: Vec<ContainerId>) -> Vec<(ContainerId, ResourceStatistics)> {
-        let running: HashMap<ContainerId, (i32, Option<Arc<Group>>)> = {
+        let running: HashMap<ContainerId, Measurable> = {
             let running = self.shared.running();
-            let known = running.iter();
-            known
-                .filter_map(|(id, running)| Some((id.clone(), (running.pid?, running.group.clone()))))
-                .collect()
+            running.iter().filter_map(|(id, running)| Some((id.clone(), running.measurable()?))).collect()
         };
         let wanted: Vec<ContainerId> = containers.into_iter().filter(|id| running.contains_key(id)).collect();
         let mut measured = self.shared.measured.lock().await;
@@ -236,10 +250,7 @@ impl Containerizer {
         };
         let read = move || {
             let of = |(id, group): (ContainerId, Arc<Group>)| {
-                let is_new = |controller: &&str| group.version(controller) == Some(Version::Two);
-                let controller = ["cpu", "memory", "pids"].into_iter().find(is_new)?;
-                let file = group.path(controller, "cgroup.procs")?;
-                Some((id, pressure::of_group(file.parent()?)))
+                Some((id, pressure::of_group(group.of_version_two()?)))
             };
             groups.into_iter().filter_map(of).collect()
         };
@@ -247,14 +258,31 @@ impl Containerizer {
     }
 }
 
-fn measure(
-    containers: HashMap<ContainerId, (i32, Option<Arc<Group>>)>,
-) -> HashMap<ContainerId, ResourceStatistics> {
+/// What tells what a container uses.
+struct Measurable {
+    pid: i32,
+    group: Option<Arc<Group>>,
+    /// Bytes that its sandbox takes, and may take.
+    disk: Option<(u64, u64)>,
+}
+
+impl Running {
+    fn measurable(&self) -> Option<Measurable> {
+        let disk = self.disk_used.map(|used| (used, self.allowed.disk));
+        Some(Measurable { pid: self.pid?, group: self.group.clone(), disk })
+    }
+}
+
+fn measure(containers: HashMap<ContainerId, Measurable>) -> HashMap<ContainerId, ResourceStatistics> {
     let Ok(all) = tree::processes() else { return HashMap::new() };
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let usage = |(id, (pid, group)): (ContainerId, (i32, Option<Arc<Group>>))| {
-        let mut statistics = statistics(now, tree::usage(&tree::descendants(pid, &all), &all));
-        if let Some(group) = group {
+    let usage = |(id, container): (ContainerId, Measurable)| {
+        let mut statistics = statistics(now, tree::usage(&tree::descendants(container.pid, &all), &all));
+        if let Some((used, quota)) = container.disk {
+            statistics.disk_used_bytes = Some(used);
+            statistics.disk_limit_bytes = (quota > 0).then_some(quota);
+        }
+        if let Some(group) = container.group {
             group.measure(&mut statistics);
         }
         (id, statistics)
@@ -284,13 +312,14 @@ impl Shared {
         &self,
         container: &ContainerId,
         owner: (FrameworkId, ExecutorId),
-        allowed: Allowed,
+        (allowed, directory): (Allowed, PathBuf),
     ) -> Option<watch::Receiver<bool>> {
         let (destroy, destroyed) = watch::channel(false);
         match self.running().entry(container.clone()) {
             Entry::Occupied(_) => None,
             Entry::Vacant(vacant) => {
-                vacant.insert(Running { destroy, pid: None, owner, allowed, group: None });
+                let (pid, group, disk_used) = (None, None, None);
+                vacant.insert(Running { destroy, pid, owner, allowed, group, directory, disk_used });
                 Some(destroyed)
             }
         }
@@ -304,7 +333,7 @@ impl Shared {
 
     /// Makes the control groups of a container, with what it may use by now.
     fn isolate(&self, container: &ContainerId) -> io::Result<Option<Arc<Group>>> {
-        let Some(allowed) = self.running().get(container).map(|running| running.allowed) else {
+        let Some(allowed) = self.running().get(container).map(|running| running.allowed.clone()) else {
             return Ok(None);
         };
         let Some(group) = self.settings.isolators.prepare(&container.value, &allowed)?.map(Arc::new) else {
@@ -319,7 +348,8 @@ impl Shared {
     }
 
     fn apply(&self, container: &ContainerId, group: &Group) {
-        let Some(allowed) = self.running().get(container).map(|running| running.allowed) else { return };
+        let allowed = self.running().get(container).map(|running| running.allowed.clone());
+        let Some(allowed) = allowed else { return };
         if let Err(error) = self.settings.isolators.update(group, &allowed) {
             warn!(container = %container.value, %error, "a container keeps what it was allowed before");
         }

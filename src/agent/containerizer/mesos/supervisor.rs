@@ -17,12 +17,16 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use nix::errno::Errno;
+use nix::sched::{CloneFlags, unshare};
 use nix::sys::resource::{Resource, setrlimit};
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, SigmaskHow, Signal, sigaction, sigprocmask};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 use serde::{Deserialize, Serialize};
 
+use super::init::{InitInfo, Who};
+use crate::agent::containerizer::isolators::cgroups::Killer;
+use crate::agent::containerizer::isolators::confinement::Confinement;
 use crate::base::end::End;
 use crate::posix::rotate::{self, Limits, Rotating, Rotation};
 use crate::posix::start::{self, Tie};
@@ -46,6 +50,12 @@ pub struct LaunchInfo {
     /// Where to write its id to, before it begins, to be in its control groups. We stay outside.
     #[serde(default)]
     pub doors: Vec<PathBuf>,
+    /// What kills all that is in there.
+    #[serde(default)]
+    pub killer: Option<Killer>,
+    /// What the process does to itself before it is the command.
+    #[serde(default)]
+    pub confinement: Option<Confinement>,
     /// Bounds of its output; without them it goes where ours goes.
     #[serde(default)]
     pub rotation: Option<Rotation>,
@@ -66,16 +76,20 @@ enum LaunchError {
     Door(PathBuf, io::Error),
     #[error("Failed to become the one who adopts orphans: {0}")]
     Adopt(Errno),
+    #[error("Failed to make a pid namespace: {0}")]
+    Pids(Errno),
+    #[error("Failed to tell the first process of a container what to do: {0}")]
+    Tell(io::Error),
 }
 
 /// Runs the command to its end and the end of all it started. Must be called before there is a second
 /// thread. What fails is told on standard error, and counts as an exit with status 1.
 pub fn run(info: LaunchInfo) -> End {
     let signals = watched();
-    let status = info.status.clone();
+    let (status, killer) = (info.status.clone(), info.killer.clone());
     let end = match launch(info) {
         Ok((leader, loggers)) => {
-            let end = wait(leader, &signals);
+            let end = wait(leader, &signals, killer.as_ref());
             // With the last process the last writer is gone, and what it wrote is all there.
             loggers.into_iter().for_each(|logger| drop(logger.join()));
             end
@@ -138,22 +152,49 @@ fn launch(info: LaunchInfo) -> Result<(Pid, Vec<JoinHandle<()>>), LaunchError> {
     nix::sys::prctl::set_child_subreaper(true).map_err(LaunchError::Adopt)?;
     let identity = info.user.as_deref().map(user::switch_to).transpose()?.flatten();
     let shown = info.value.clone().unwrap_or_default();
+    let confined = info.confinement.as_ref().map(|confinement| InitInfo {
+        shell: info.shell,
+        value: info.value.clone(),
+        arguments: info.arguments.clone(),
+        directory: info.directory.clone(),
+        user: identity.as_ref().map(Who::from),
+        confinement: confinement.clone(),
+    });
     let command = CommandInfo {
         shell: Some(info.shell),
         value: info.value,
         arguments: info.arguments,
         ..CommandInfo::default()
     };
-    let mut command: Command = start::program(&command).ok_or(LaunchError::NoValue)?;
-    command.env_clear().envs(&info.environment).current_dir(&info.directory).stdin(Stdio::null());
+    let mut command: Command = match confined {
+        Some(_) => init(),
+        None => start::program(&command).ok_or(LaunchError::NoValue)?,
+    };
+    command.env_clear().envs(&info.environment).current_dir(&info.directory);
+    command.stdin(if confined.is_some() { Stdio::piped() } else { Stdio::null() });
     let loggers = match info.rotation {
         Some(rotation) => log_to_bounded_files(&mut command, &info.directory, rotation, identity.as_ref()),
         None => Vec::new(),
     };
     enter(&mut command, info.doors)?;
-    start::detach(&mut command, identity, Tie::DiesWithParent);
-    let child = command.spawn().map_err(|error| LaunchError::Execute(shown, error))?;
+    if confined.as_ref().is_some_and(|confined| confined.confinement.namespaces.pid) {
+        // What is started from now on is in there; no thread can be, so the loggers are there already.
+        unshare(CloneFlags::CLONE_NEWPID).map_err(LaunchError::Pids)?;
+    }
+    // One that confines itself changes its user when it has done so.
+    start::detach(&mut command, identity.filter(|_| confined.is_none()), Tie::DiesWithParent);
+    let mut child = command.spawn().map_err(|error| LaunchError::Execute(shown, error))?;
+    if let (Some(confined), Some(stdin)) = (confined, child.stdin.take()) {
+        serde_json::to_writer(stdin, &confined).map_err(|error| LaunchError::Tell(error.into()))?;
+    }
     Ok((Pid::from_raw(child.id() as i32), loggers))
+}
+
+/// Our own program, as the one that confines itself.
+fn init() -> Command {
+    let mut command = Command::new("/proc/self/exe");
+    command.arg0("mesos-containerizer").arg("init");
+    command
 }
 
 /// The process goes through these doors while it is still ours.
@@ -206,7 +247,7 @@ fn log_to_bounded_files(
 }
 
 /// Until the leader ends or we are told to kill; then until nothing is left.
-fn wait(leader: Pid, signals: &SigSet) -> End {
+fn wait(leader: Pid, signals: &SigSet, killer: Option<&Killer>) -> End {
     let mut end = None;
     while end.is_none() {
         match signals.wait() {
@@ -218,6 +259,10 @@ fn wait(leader: Pid, signals: &SigSet) -> End {
         }
     }
     loop {
+        // All at once, so that nothing forks faster than it is killed.
+        if let Some(killer) = killer {
+            killer.kill();
+        }
         let all = tree::processes().unwrap_or_default();
         for pid in tree::descendants(Pid::this().as_raw(), &all) {
             tree::send(pid, Signal::SIGKILL);
