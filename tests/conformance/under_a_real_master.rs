@@ -1,5 +1,7 @@
 //! Our agent, registered under the real Apache Mesos 1.11.0 master.
 
+use std::time::Duration;
+
 use mesos::agent::paths;
 use serde_json::{Value, json};
 
@@ -89,7 +91,8 @@ fn killed_agent_returns(cluster: &mut Cluster, capabilities: &Value) {
     // The agent may have been killed before the first update's acknowledgement was durable; then it says it again.
     let news = statuses.iter().filter(|status| status["state"] != "TASK_RUNNING").count();
     assert_eq!(news, 1, "nothing else was said of it: {statuses:?}");
-    let offer = scheduler.offer();
+    // Offers of the agent before it was back are taken away.
+    let offer = wait_for("an offer that holds", || scheduler.offer_within(Duration::from_millis(500)));
     assert_eq!(offer["agent_id"]["value"], id.as_str());
     scheduler.launch(&offer, &[command_task("again", &offer, "true")]);
     scheduler.until("again", "TASK_FINISHED");
