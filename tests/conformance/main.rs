@@ -10,6 +10,7 @@ mod ctl;
 mod elections;
 mod emulated_agents;
 mod hadoop;
+mod java;
 mod libmesos;
 mod mesos_framework;
 mod mesos_go;
