@@ -1,17 +1,17 @@
 //! For frameworks and executors written with this crate.
 //!
 //! * `scheduler` and `executor` are the drivers of libmesos, over libprocess messages: `core` decides, `run` is the
-//!   thread around it, `node` what all drivers of a process share, `flags` what the environment says. libmesos.so is a
-//!   skin over these.
+//!   thread around it, `node` what all drivers of a process share, `flags` what the environment says, `local` a cluster
+//!   for who has none. libmesos.so is a skin over these.
 //! * `session` is a v1 scheduler's subscription over HTTP, `execute` the framework of `mesos execute`, which is pure.
 //!
-//! Absent on purpose: `local` for a master, which a driver cannot start (whoever holds both can). Start reading at
-//! `core/mod.rs`, or at `execute.rs`.
+//! Start reading at `core/mod.rs`, or at `execute.rs`.
 
 pub mod core;
 pub mod execute;
 pub mod executor;
 mod flags;
+mod local;
 mod node;
 mod run;
 pub mod scheduler;

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use super::core::scheduler::{Callback, Config, State};
 use super::core::{Core as _, Effects, Event, Status};
 use super::flags::Flags;
+use super::local;
 use super::node::{self, Node};
 use super::run::{Driver, Handler, Inbox};
 use crate::base::time::Time;
@@ -27,7 +28,8 @@ use crate::proto::{
 pub struct Options {
     /// An empty user or hostname is filled in.
     pub framework: FrameworkInfo,
-    /// `host:port`, `zk://…`, `etcd://…`, or `file://` and the path of a file that holds one of these.
+    /// `host:port`, `zk://…`, `etcd://…`, `file://` and the path of a file that holds one of these, or `local` for a
+    /// cluster that ends with this process (`localquiet`: without its log).
     pub master: String,
     pub suppressed_roles: Vec<String>,
     pub implicit_acknowledgements: bool,
@@ -248,7 +250,7 @@ impl Parts {
 /// What the text says, or the file that it names.
 fn master(text: &str) -> Result<Url, String> {
     if matches!(text, "local" | "localquiet") {
-        return Err("a driver starts no cluster; `mesos local` does, to be named by its host:port".to_owned());
+        return local::master(text == "localquiet");
     }
     let read = match text.strip_prefix("file://") {
         Some(path) => {

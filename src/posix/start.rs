@@ -5,7 +5,8 @@ use std::io;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
-use nix::sys::signal::{SigSet, SigmaskHow, sigprocmask};
+use nix::sys::prctl::set_pdeathsig;
+use nix::sys::signal::{SigSet, SigmaskHow, Signal, sigprocmask};
 
 use super::user::Identity;
 
@@ -51,6 +52,8 @@ pub enum Tie {
     None,
     /// The process is killed if the thread that starts it ends.
     DiesWithParent,
+    /// It is told to end (SIGTERM) then.
+    EndsWithParent,
 }
 
 /// Makes the process a leader of its own session and group, run by `identity`, with default signal
@@ -66,9 +69,11 @@ pub fn detach(command: &mut Command, identity: Option<Identity>, tie: Tie) {
             nix::unistd::setgid(identity.gid)?;
             nix::unistd::setuid(identity.uid)?;
         }
-        if tie == Tie::DiesWithParent {
-            // After the change of user, which would undo it.
-            nix::sys::prctl::set_pdeathsig(nix::sys::signal::Signal::SIGKILL)?;
+        // After the change of user, which would undo it.
+        match tie {
+            Tie::None => (),
+            Tie::DiesWithParent => set_pdeathsig(Signal::SIGKILL)?,
+            Tie::EndsWithParent => set_pdeathsig(Signal::SIGTERM)?,
         }
         Ok::<(), io::Error>(())
     };

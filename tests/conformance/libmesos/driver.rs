@@ -4,6 +4,7 @@
 use std::cell::Cell;
 use std::collections::VecDeque;
 use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
@@ -116,13 +117,31 @@ impl Driver {
         Driver::start_by(&format!("127.0.0.1:{port}"), info, acknowledgements, credential)
     }
 
+    /// One of ours that starts a cluster for itself, which works in this directory.
+    pub fn start_alone(dir: &Path, info: &proto::FrameworkInfo) -> Driver {
+        use_driver(Whose::Ours);
+        let mut command = program();
+        let ours = Path::new(env!("CARGO_BIN_EXE_mesos")).parent().expect("a folder");
+        command.env("PATH", format!("{}:/usr/bin:/bin", ours.display())).env("TMPDIR", dir);
+        Driver::start_as(command, "local", info, "implicit", None)
+    }
+
     fn start_by(
         master: &str,
         info: &proto::FrameworkInfo,
         acknowledgements: &str,
         credential: Option<&proto::Credential>,
     ) -> Driver {
-        let mut command = program();
+        Driver::start_as(program(), master, info, acknowledgements, credential)
+    }
+
+    fn start_as(
+        mut command: Command,
+        master: &str,
+        info: &proto::FrameworkInfo,
+        acknowledgements: &str,
+        credential: Option<&proto::Credential>,
+    ) -> Driver {
         command.args([master.to_owned(), hex(info), acknowledgements.to_owned()]);
         command.args(credential.map(hex));
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());

@@ -1,12 +1,14 @@
 //! Schedulers come and go, and others take their place.
 
+use std::net::TcpStream;
+
 use mesos::proto::task_status::Reason;
 use mesos::proto::{self, TaskState};
 
 use super::driver::{ABORTED, Called, Driver, STOPPED, Whose, use_driver};
 use super::{again, framework, play, registered, wait_until, wait_until_acknowledged, wait_until_removed};
 use crate::peer;
-use crate::support::{Cluster, Process};
+use crate::support::{Cluster, Process, wait_for};
 
 #[test]
 fn a_stopped_driver_is_followed_by_another() {
@@ -54,6 +56,21 @@ fn a_second_driver_ousts_the_first() {
         second.stop();
         wait_until_removed(cluster, &id);
     });
+}
+
+/// Its own cluster serves it, and ends with it, though it is killed.
+#[test]
+fn a_driver_without_a_master_has_a_cluster_of_its_own() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let mut driver = Driver::start_alone(dir.path(), &framework("alone"));
+    let port = match driver.next_news() {
+        Called::Registered(_, master) => u16::try_from(master.port).expect("a port"),
+        other => panic!("{other:?} instead of a registration"),
+    };
+    driver.run("task", "exit 0");
+    driver.status("task", TaskState::TaskFinished);
+    drop(driver);
+    wait_for("the cluster's end", || TcpStream::connect(("127.0.0.1", port)).is_err().then_some(()));
 }
 
 #[test]
