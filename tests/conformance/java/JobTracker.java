@@ -38,6 +38,8 @@ public class JobTracker implements Scheduler {
   final BlockingQueue<Called> called = new LinkedBlockingQueue<>();
   /** Offers that came while something else was waited for. */
   final List<Offer> offers = new ArrayList<>();
+  /** Tasks whose updates may be told again, after their agent was away. */
+  final List<String> finished = new ArrayList<>();
   final MesosSchedulerDriver driver;
 
   JobTracker(String master, String name, boolean implicit) {
@@ -109,11 +111,18 @@ public class JobTracker implements Scheduler {
     check(expected.equals(found), found + " instead of " + expected);
   }
 
+  boolean isToldAgain(Called one) {
+    return one.name.equals("statusUpdate") && finished.contains(((TaskStatus) one.with[0]).getTaskId().getValue());
+  }
+
   /** The next callback that has nothing to do with offers. */
   Called next() throws InterruptedException {
     while (true) {
       Called one = called.poll(120, TimeUnit.SECONDS);
       check(one != null, "nothing is called");
+      if (isToldAgain(one)) {
+        continue;
+      }
       if (one.name.equals("resourceOffers")) {
         for (Object offer : (List<?>) one.with[0]) {
           offers.add((Offer) offer);
@@ -137,6 +146,18 @@ public class JobTracker implements Scheduler {
     check(status.getTaskId().getValue().equals(task) && status.getState() == state, status);
     check(status.hasSlaveId(), "no agent in " + status);
     return status;
+  }
+
+  /** The task finishes, whatever else is told a second time meanwhile; gives its last data. */
+  String finishes(String task) throws InterruptedException {
+    while (true) {
+      TaskStatus status = (TaskStatus) next("statusUpdate").with[0];
+      if (status.getTaskId().getValue().equals(task) && status.getState() == TaskState.TASK_FINISHED) {
+        finished.add(task);
+        return status.getData().toStringUtf8();
+      }
+      equal(status.getState(), TaskState.TASK_RUNNING);
+    }
   }
 
   /** The task fails with its executor, which ended with this exit status; either is told first. */
@@ -181,6 +202,9 @@ public class JobTracker implements Scheduler {
   Offer offer() throws InterruptedException {
     while (offers.isEmpty()) {
       Called one = called.poll(120, TimeUnit.SECONDS);
+      if (one != null && isToldAgain(one)) {
+        continue;
+      }
       check(one != null && one.name.equals("resourceOffers"), one + " instead of an offer");
       for (Object offer : (List<?>) one.with[0]) {
         offers.add((Offer) offer);
@@ -275,6 +299,24 @@ public class JobTracker implements Scheduler {
     it.driver.sendFrameworkMessage(executor.getExecutorId(), agent, "throw".getBytes());
     it.fails("Task_Tracker_1", 1);
     it.restart("Task_Tracker_2", executor);
+    it.stop();
+  }
+
+  /** A tracker outlives its agent's end: what it says meanwhile comes when the agent is back, and it goes on. */
+  static void outlives(String master, String command, String uri, String file) throws Exception {
+    JobTracker it = new JobTracker(master, "outlives", true);
+    it.driver.start();
+    it.next("registered");
+    ExecutorInfo executor = executor(command, uri);
+    Offer offer = it.offer();
+    it.launch(offer, task("meanwhile", offer, executor, "when " + file));
+    it.next("meanwhile", TaskState.TASK_RUNNING);
+    String by = it.finishes("meanwhile");
+    it.offers.clear();
+    offer = it.offer();
+    it.launch(offer, task("afterwards", offer, executor, "when " + file));
+    it.next("afterwards", TaskState.TASK_RUNNING);
+    equal(it.finishes("afterwards"), by);
     it.stop();
   }
 
@@ -396,6 +438,9 @@ public class JobTracker implements Scheduler {
       switch (arguments[0]) {
         case "tracker":
           tracker(arguments[1], arguments[2], arguments[3]);
+          break;
+        case "outlives":
+          outlives(arguments[1], arguments[2], arguments[3], arguments[4]);
           break;
         case "manners":
           manners(arguments[1]);

@@ -9,7 +9,7 @@ import org.apache.mesos.protobuf.ByteString;
 
 /**
  * A tracker after Hadoop's: it lives long, holds slots, and is sent tasks one by one. A task whose data says so is
- * finished at once, any other runs until it is killed; a message is sent back, and {@code die} ends the process.
+ * finished at once or when a file is there, any other runs until it is killed; a message is sent back, and {@code die} ends the process.
  */
 public class Tracker implements Executor {
   private String configuration = "";
@@ -49,6 +49,29 @@ public class Tracker implements Executor {
     if (wish.startsWith("finish")) {
       running.remove(task.getTaskId().getValue());
       update(driver, task.getTaskId(), TaskState.TASK_FINISHED, wish);
+    } else if (wish.startsWith("when ")) {
+      finishWhen(driver, task.getTaskId(), new java.io.File(wish.substring("when ".length())));
+    }
+  }
+
+  /** Finishes the task once the file is there, and says by another that the update is sent. */
+  private void finishWhen(ExecutorDriver driver, TaskID task, java.io.File file) {
+    new Thread(() -> {
+      try {
+        while (!file.exists()) {
+          Thread.sleep(20);
+        }
+        update(driver, task, TaskState.TASK_FINISHED, "by " + ProcessHandle.current().pid());
+        check(new java.io.File(file + ".sent").createNewFile());
+      } catch (Exception problem) {
+        problem.printStackTrace();
+      }
+    }).start();
+  }
+
+  private static void check(boolean holds) {
+    if (!holds) {
+      throw new AssertionError();
     }
   }
 

@@ -1,14 +1,14 @@
 //! Java's drivers, by the classes of mesos-1.4.3 that pyspark carries and our libmesos.so: a scheduler and an executor
 //! after Hadoop's, what drivers return and refuse, and very many callbacks. Java checks our use of JNI meanwhile.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 use std::sync::OnceLock;
 
 use serde_json::Value;
 
 use crate::libmesos::ours;
-use crate::support::{Cluster, Finished, cache_dir, finished, get, open_to_all, wait_for};
+use crate::support::{Cluster, Finished, Process, cache_dir, finished, get, open_to_all, wait_for};
 use crate::{peer, spark};
 
 /// The class path of the programs here; none, said out loud, where Java's side cannot be had.
@@ -29,7 +29,7 @@ fn classes() -> Option<&'static str> {
     made.as_deref()
 }
 
-fn run(classes: &str, options: &[&str], arguments: &[&str]) -> Finished {
+fn java(classes: &str, options: &[&str], arguments: &[&str]) -> Command {
     let mut command = Command::new("java");
     command
         .env_clear()
@@ -40,10 +40,23 @@ fn run(classes: &str, options: &[&str], arguments: &[&str]) -> Finished {
         .args(options)
         .args(["-cp", classes, "JobTracker"])
         .args(arguments);
-    let done = finished(command);
+    command
+}
+
+fn run(classes: &str, options: &[&str], arguments: &[&str]) -> Finished {
+    let done = finished(java(classes, options, arguments));
     assert_eq!(done.status, Some(0), "{}", done.err);
     assert!(!done.out.contains("WARNING"), "{}", done.out);
     done
+}
+
+/// The command of an executor, and what it has to fetch.
+fn tracker(classes: &str, dir: &Path) -> (String, String) {
+    open_to_all(dir);
+    let conf = dir.join("job.conf");
+    std::fs::write(&conf, "slots").unwrap();
+    let command = format!("exec java -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -cp {classes} Tracker");
+    (command, format!("file://{}", conf.display()))
 }
 
 /// An executor that lives long and is sent tasks one by one, is spoken to, dies and is replaced; with its framework it
@@ -52,11 +65,7 @@ fn run(classes: &str, options: &[&str], arguments: &[&str]) -> Finished {
 fn a_tracker_after_hadoops() {
     let Some(classes) = classes() else { return };
     let dir = tempfile::tempdir().unwrap();
-    open_to_all(dir.path());
-    let conf: PathBuf = dir.path().join("job.conf");
-    std::fs::write(&conf, "slots").unwrap();
-    let uri = format!("file://{}", conf.display());
-    let tracker = format!("exec java -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -cp {classes} Tracker");
+    let (tracker, uri) = tracker(classes, dir.path());
     peer::beside_ours("a_tracker_after_hadoops", 1, &[], |cluster| {
         run(classes, &[], &["tracker", &cluster.address(), &tracker, &uri]);
         wait_for("the executor's end", || {
@@ -64,6 +73,30 @@ fn a_tracker_after_hadoops() {
             (state["frameworks"] == Value::Array(vec![])).then_some(())
         });
     });
+}
+
+/// An agent is killed under an executor of a framework with checkpoints; the executor says something meanwhile.
+#[test]
+fn a_tracker_outlives_its_agent() {
+    let Some(classes) = classes() else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let (tracker, uri) = tracker(classes, dir.path());
+    let mut cluster = Cluster::start(1);
+    let (file, sent) = (dir.path().join("file"), dir.path().join("file.sent"));
+    let command =
+        java(classes, &[], &["outlives", &cluster.address(), &tracker, &uri, file.to_str().unwrap()]);
+    let mut scheduler = Process::of(command, "JobTracker".to_owned());
+    wait_for("a task", || {
+        let state = cluster.json("/state")?;
+        (state["frameworks"][0]["tasks"][0]["state"] == "TASK_RUNNING").then_some(())
+    });
+    cluster.agents[0].kill();
+    std::fs::write(&file, "").unwrap();
+    wait_for("an update", || sent.exists().then_some(()));
+    std::fs::remove_file(&sent).unwrap();
+    cluster.restart_agent(0, &[]);
+    wait_for("the scheduler's end", || (!scheduler.running()).then_some(()));
+    assert_eq!(scheduler.terminate(), Some(0));
 }
 
 #[test]

@@ -211,3 +211,33 @@ fn a_credential_is_refused() {
         assert_eq!(driver.say("join", &[]), ABORTED);
     });
 }
+
+/// Our driver proves a credential to the real master, and is refused with another secret. (Ours knows none yet.)
+#[test]
+fn our_driver_proves_its_credential() {
+    if !peer::available("our_driver_proves_its_credential") {
+        return;
+    }
+    use_driver(Whose::Ours);
+    let credentials = tempfile::NamedTempFile::new().unwrap();
+    let known = r#"{"credentials": [{"principal": "known", "secret": "the secret"}]}"#;
+    std::fs::write(credentials.path(), known).unwrap();
+    let flags = [
+        ("MESOS_CREDENTIALS", credentials.path().to_str().unwrap()),
+        ("MESOS_AUTHENTICATE_FRAMEWORKS", "true"),
+    ];
+    let cluster = peer::cluster(0, &flags, &[]);
+    let info = proto::FrameworkInfo { principal: Some("known".into()), ..framework("known by name") };
+    let shows = |secret: &str| {
+        let credential = proto::Credential { principal: "known".into(), secret: Some(secret.into()) };
+        Driver::start_with(cluster.port, &info, "implicit", Some(&credential))
+    };
+    let mut driver = shows("the secret");
+    let id = driver.registered();
+    driver.stop();
+    wait_until_removed(&cluster, &id);
+    assert_eq!(shows("a guess").error(), "Master refused authentication");
+    let mut nameless = Driver::start(cluster.port, &info, "implicit");
+    let why = nameless.error();
+    assert!(why.contains("not authenticated"), "{why}");
+}
