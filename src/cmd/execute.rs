@@ -175,7 +175,7 @@ fn framework(flags: &Flags) -> Result<FrameworkInfo, Error> {
 
 fn work(what: &What) -> Result<Work, Error> {
     match what {
-        What::Command { name, command, shell, environment, resources } => {
+        What::Command { name, command, shell, environment, resources, container } => {
             let variables = environment.iter().map(|(name, value)| environment::Variable {
                 name: name.clone(),
                 value: Some(value.clone()),
@@ -193,6 +193,7 @@ fn work(what: &What) -> Result<Work, Error> {
                 task_id: name.as_str().into(),
                 resources: parsed(resources)?,
                 command: Some(command),
+                container: container.as_deref().cloned(),
                 ..TaskInfo::default()
             })))
         }

@@ -3,9 +3,12 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use crate::agent::containerizer::isolators::capabilities;
 use crate::coordination::url::Url;
 use crate::flags::common::one_of;
 use crate::flags::{Error, Flag, Kind, Table, Value, Values};
+use crate::proto::json::from_json;
+use crate::proto::{ContainerInfo, LinuxInfo, Spelling, container_info};
 
 const EXECUTE: &[Flag] = &[
     Flag::unset(
@@ -49,16 +52,23 @@ const EXECUTE: &[Flag] = &[
         .absent("container images are not there yet"),
     Flag::unset("appc_image", Kind::Text, "Appc image of the container.")
         .absent("container images are not there yet"),
-    Flag::unset("volumes", Kind::Json, "Volumes of the container, in JSON.")
-        .absent("volumes are not there yet"),
+    Flag::unset("volumes", Kind::Json, "Volumes of the container, as a JSON list of Volume."),
     Flag::unset("networks", Kind::Text, "Networks that the container joins.")
         .absent("networks of containers are not there yet"),
-    Flag::unset("effective_capabilities", Kind::Json, "Linux capabilities of the command, in JSON.")
-        .absent("Linux capabilities are not there yet"),
+    Flag::unset(
+        "effective_capabilities",
+        Kind::Json,
+        "Linux capabilities of the command, like {\"capabilities\": [\"NET_RAW\"]}.",
+    )
+    .check(capabilities),
     Flag::unset("bounding_capabilities", Kind::Json, "The most Linux capabilities of the command, in JSON.")
-        .absent("Linux capabilities are not there yet"),
-    Flag::unset("rlimits", Kind::Json, "Limits of the command's processes, in JSON.")
-        .absent("limits of processes are not there yet"),
+        .check(capabilities),
+    Flag::unset(
+        "rlimits",
+        Kind::Json,
+        "Limits of the command's processes, as RLimitInfo in JSON, like\n\
+         {\"rlimits\": [{\"type\": \"RLMT_CPU\", \"soft\": 1, \"hard\": 1}]}.",
+    ),
     Flag::with("tty", Kind::Bool, "false", "Whether the command has a terminal.")
         .absent("terminals of tasks are not there yet"),
     Flag::unset("package", Kind::Text, "Package to copy into HDFS and from there into the sandbox.")
@@ -107,6 +117,7 @@ pub enum What {
         environment: BTreeMap<String, String>,
         /// As given; `resources` reads it.
         resources: String,
+        container: Option<Box<ContainerInfo>>,
     },
     /// A TaskInfo, as JSON.
     Task(serde_json::Value),
@@ -163,7 +174,46 @@ impl What {
             shell: values.bool("shell"),
             environment: pairs.filter_map(|(k, v)| Some((k.clone(), v.as_str()?.to_owned()))).collect(),
             resources: values.text("resources").unwrap_or_default(),
+            container: container(values)?.map(Box::new),
         })
+    }
+}
+
+/// What there is to say of the container besides. Source: `getContainerInfo`, cli/execute.cpp 1.11.
+fn container(values: &Values) -> Result<Option<ContainerInfo>, Error> {
+    let volumes = match values.maybe_json("volumes") {
+        None => Vec::new(),
+        Some(serde_json::Value::Array(list)) => {
+            list.iter().map(|volume| read("volumes", volume)).collect::<Result<_, _>>()?
+        }
+        Some(_) => return Err(Error::invalid("volumes", "expected a JSON list")),
+    };
+    let said = |name| values.maybe_json(name).map(|json| read(name, &json)).transpose();
+    let rlimit_info = values.maybe_json("rlimits").map(|json| read("rlimits", &json)).transpose()?;
+    let linux = LinuxInfo {
+        effective_capabilities: said("effective_capabilities")?,
+        bounding_capabilities: said("bounding_capabilities")?,
+        ..LinuxInfo::default()
+    };
+    let linux_info = (linux != LinuxInfo::default()).then_some(linux);
+    if volumes.is_empty() && rlimit_info.is_none() && linux_info.is_none() {
+        return Ok(None);
+    }
+    let r#type = container_info::Type::Mesos as i32;
+    Ok(Some(ContainerInfo { r#type, volumes, rlimit_info, linux_info, ..ContainerInfo::default() }))
+}
+
+fn read<M>(flag: &str, json: &serde_json::Value) -> Result<M, Error>
+where
+    M: prost::Message + prost::Name + Default,
+{
+    from_json(json.to_string().as_bytes(), Spelling::V1).map_err(|why| Error::invalid(flag, why))
+}
+
+fn capabilities(value: &Value) -> Result<(), String> {
+    match value {
+        Value::Json(json) => capabilities::parse(json).map(drop),
+        other => Err(format!("expected JSON, got '{other}'")),
     }
 }
 
@@ -203,6 +253,26 @@ mod tests {
         let What::Command { command, environment, shell: true, .. } = flags.what else { panic!("{flags:?}") };
         assert_eq!((command.as_str(), environment["A"].as_str()), ("echo a=b", "b"));
         assert!(flags.partition_aware && !flags.json);
+    }
+
+    #[test]
+    fn a_container_is_described_where_it_has_to_be() {
+        let of = |flag: &str| {
+            let flags = execute(&["--master=h:1", "--name=n", "--command=c", flag])?;
+            let What::Command { container, .. } = flags.what else { panic!("{:?}", flags.what) };
+            Ok::<_, Error>(container)
+        };
+        assert_eq!(of("--role=a"), Ok(None));
+        let described =
+            of(r#"--volumes=[{"container_path": "a", "host_path": "/b", "mode": "RO"}]"#).unwrap();
+        assert_eq!(described.unwrap().volumes[0].host_path(), "/b");
+        let described =
+            of(r#"--rlimits={"rlimits": [{"type": "RLMT_CPU", "soft": "1", "hard": "2"}]}"#).unwrap();
+        assert_eq!(described.unwrap().rlimit_info.unwrap().rlimits[0].hard, Some(2));
+        let described = of(r#"--effective_capabilities={"capabilities": ["CHOWN"]}"#).unwrap().unwrap();
+        assert_eq!(described.linux_info.unwrap().effective_capabilities.unwrap().capabilities, [1000]);
+        assert!(of(r#"--bounding_capabilities={"capabilities": ["FLY"]}"#).is_err());
+        assert!(of("--volumes={}").is_err());
     }
 
     #[test]

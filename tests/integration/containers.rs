@@ -35,7 +35,7 @@ fn containerizer(
     let isolators = isolators::Settings {
         names: Named::of(&isolation.split(',').collect::<Vec<_>>()),
         hierarchy: "/sys/fs/cgroup".into(),
-        root: format!("mesos-test-{}", std::process::id()),
+        root: root(top),
         cfs: true,
         pids_max: Some(50),
         destroy_timeout: PATIENCE,
@@ -52,6 +52,20 @@ fn containerizer(
         monitoring_interval: Duration::from_secs(1000),
         meta: top.join("meta"),
     })
+}
+
+/// Of control groups: one for each test.
+fn root(top: &Path) -> String {
+    format!("mesos-test-{}", top.file_name().unwrap_or_default().display())
+}
+
+impl Drop for Fixture {
+    fn drop(&mut self) {
+        for hierarchy in fs::read_dir("/sys/fs/cgroup").into_iter().flatten().flatten() {
+            // Not there, or what a failing test left is in it.
+            let _ = fs::remove_dir(hierarchy.path().join(root(self.top.path())));
+        }
+    }
 }
 
 impl Fixture {

@@ -181,8 +181,8 @@ async fn start(
     launch: &Launch,
     destroyed: &mut watch::Receiver<bool>,
 ) -> Result<Option<Started>, Failure> {
-    let confinement = confine(shared, launch).await?;
     let (output, identity) = prepare(launch).await?;
+    let confinement = confine(shared, launch).await?;
     let fetch = Fetch { settings: &shared.settings, launch, output: &output, identity };
     tokio::select! {
         fetched = fetching::fetch(shared, fetch) => fetched?,
