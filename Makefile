@@ -19,7 +19,7 @@ PAGES := assets/dist/index.html
 PAGES_OF := $(shell find assets/src assets/public -type f) $(wildcard assets/index.html assets/*.json assets/*.ts)
 MODULES := assets/node_modules/.package-lock.json
 
-.PHONY: help deps build demo test check fmt lint tidy pages webui sim kills conformance bench install units proto bless clean
+.PHONY: help deps build demo test check fmt lint tidy pages webui sim kills uml conformance bench install units proto bless clean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 20
@@ -67,6 +67,10 @@ sim: ## whole clusters in one thread from a seed: SEEDS=1000 FIRST=0, MINUTES=60
 
 kills: ## an agent killed with -9 at random moments, while tasks are launched: ROUNDS=200, five tasks each
 	MESOS_RECOVERY_ROUNDS=$(ROUNDS) $(CARGO) test --test integration -- --nocapture again_and_again
+
+uml: deps ## isolation once more, on a Linux in a process (Debian's user-mode-linux) that has control groups of version 2 only
+	@program=$$($(CARGO) test --no-run --test integration 2>&1 | tee /dev/stderr | sed -n 's/.*Executable.*(\(.*\))/\1/p') && \
+	  tests/version-two "$$program" isolation:: confinement::
 
 conformance: deps ## real clients, unmodified, against our binary
 	$(CARGO) build -p libmesos
