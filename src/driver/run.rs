@@ -67,6 +67,8 @@ struct Shared<C: Core> {
     life: Mutex<Life>,
     /// Woken when `life` changes.
     changed: Condvar,
+    /// Set when no callback comes any more, for tasks that work for the driver.
+    ended: tokio::sync::watch::Sender<bool>,
 }
 
 #[derive(Default)]
@@ -106,6 +108,7 @@ where
             inputs: inputs.clone(),
             life,
             changed: Condvar::new(),
+            ended: tokio::sync::watch::Sender::new(false),
         });
         // Ends with the links, which the driver holds.
         node.runtime.spawn(async move {
@@ -139,9 +142,9 @@ where
         self.shared.node.processes.remove(id);
     }
 
-    /// Queues an event. False once the loop has ended.
-    pub fn tell(&self, event: Event) -> bool {
-        self.shared.inputs.send(Input::Event(event, None)).is_ok()
+    /// Queues an event. Dropped once the loop has ended.
+    pub fn tell(&self, event: Event) {
+        let _ = self.shared.inputs.send(Input::Event(event, None));
     }
 
     /// A call of the user's, in one piece.
@@ -171,10 +174,20 @@ where
             }
             held(&shared.life).over = true;
             shared.changed.notify_all();
+            shared.ended.send_replace(true);
         };
         let thread = thread::Builder::new().name(name.to_owned()).spawn(run)?;
         held(&self.shared.life).thread = Some(thread);
         Ok(())
+    }
+
+    /// Is there once no callback comes any more.
+    pub fn ended(&self) -> impl Future<Output = ()> + Send + 'static {
+        let mut ended = self.shared.ended.subscribe();
+        async move {
+            // The sender is gone only with the driver.
+            let _ = ended.wait_for(|ended| *ended).await;
+        }
     }
 
     /// Waits until the driver has been stopped or aborted and its last callback has returned.

@@ -242,7 +242,14 @@ impl Parts {
             tracing::error!(%error, "the driver's thread does not start");
             return self.driver.call(|core, _, out| core.abort(out));
         }
-        self.node.runtime.spawn(follow(url, self.flags.session_timeout, self.driver.clone()));
+        let (ended, following) =
+            (self.driver.ended(), follow(url, self.flags.session_timeout, self.driver.clone()));
+        self.node.runtime.spawn(async move {
+            tokio::select! {
+                () = ended => {}
+                () = following => {}
+            }
+        });
         Status::Running
     }
 }
@@ -277,9 +284,7 @@ async fn follow(url: Url, session_timeout: std::time::Duration, driver: Driver<S
             // Only who stands is elected, or told who else does.
             Report::Elected(_) | Report::Standing(_) => continue,
         };
-        if !driver.tell(event) {
-            return;
-        }
+        driver.tell(event);
     }
 }
 

@@ -92,6 +92,12 @@ def main():
         twenty(sc)
         through(sc, flag)
         suicide(sc)
+    elif mode == "figures":
+        # The first of each warms up.
+        for _ in range(3):
+            count(sc, arguments[0])
+            pi(sc)
+            twenty(sc)
     elif mode == "stay":
         count(sc, arguments[0])
         time.sleep(600)

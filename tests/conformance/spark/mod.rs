@@ -44,6 +44,7 @@ struct Shell {
 }
 
 impl Shell {
+    /// With a master as libmesos names it, or Spark's own `local[N]`.
     fn submit(home: &Path, master: &str, settings: &[(&str, &str)], job: &[&str]) -> Shell {
         let file = tempfile::NamedTempFile::new().unwrap();
         let mut command = Command::new(home.join("bin/spark-submit"));
@@ -56,7 +57,7 @@ impl Shell {
             .env("JOB_SAYS", file.path())
             .env("MESOS_NATIVE_JAVA_LIBRARY", ours::library())
             .arg("--master")
-            .arg(format!("mesos://{master}"));
+            .arg(if master.starts_with("local[") { master.to_owned() } else { format!("mesos://{master}") });
         let usual = [
             ("spark.ui.enabled", "false"),
             ("spark.executor.memory", "512m"),
@@ -315,4 +316,44 @@ fn two_shells_by_weights() {
     }
     let tasks = |id: &str| states(&framework(cluster.port, "frameworks", id, |_| true), "tasks").len();
     assert_eq!((tasks(&ids[0]), tasks(&ids[1])), (3, 1));
+}
+
+/// The same jobs of two cores on our cluster, coarse and fine-grained, and inside one process; and how soon executors run.
+#[test]
+fn figures() {
+    if std::env::var_os("FIGURES").is_none() {
+        return eprintln!("figures: SKIPPED, `make bench` asks for them by FIGURES=1");
+    }
+    let Some(home) = installation() else { return };
+    let cluster = Cluster::start_with(1, &[], &["--resources=cpus:2;mem:2048;disk:4096"]);
+    let dir = tempfile::tempdir().unwrap();
+    let text = text(dir.path());
+    let library = ours::library().display().to_string();
+    let common = [
+        ("spark.mesos.executor.home", home.to_str().unwrap()),
+        ("spark.executorEnv.MESOS_NATIVE_JAVA_LIBRARY", &library),
+        ("spark.cores.max", "2"),
+        // The executor itself takes a core of the two otherwise.
+        ("spark.mesos.mesosExecutor.cores", "0.01"),
+    ];
+    for (master, coarse) in
+        [("local[2]", "true"), (&cluster.address(), "true"), (&cluster.address(), "false")]
+    {
+        eprintln!("spark: --- {master}, coarse={coarse}");
+        let settings = [&common[..], &[("spark.mesos.coarse", coarse)]].concat();
+        let mut shell = Shell::submit(&home, master, &settings, &["figures", &text]);
+        let id = shell.says("began");
+        for _ in 0..3 {
+            shell.counts();
+            assert_eq!(shell.says("twenty"), "True");
+        }
+        if !master.starts_with("local") && coarse == "true" {
+            let shown = framework(cluster.port, "frameworks", &id, |_| true);
+            let statuses = shown["tasks"][0]["statuses"].as_array().expect("statuses");
+            let running = statuses.iter().find(|status| status["state"] == "TASK_RUNNING").expect("it ran");
+            let latency = running["timestamp"].as_f64().unwrap() - shown["registered_time"].as_f64().unwrap();
+            eprintln!("spark: from registration to a running executor {:.0} ms", latency * 1e3);
+        }
+        shell.ends();
+    }
 }
