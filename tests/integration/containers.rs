@@ -65,6 +65,7 @@ impl Drop for Fixture {
             // Not there, or what a failing test left is in it.
             let _ = fs::remove_dir(hierarchy.path().join(root(self.top.path())));
         }
+        let _ = fs::remove_dir(Path::new("/sys/fs/cgroup").join(root(self.top.path())));
     }
 }
 
@@ -502,4 +503,32 @@ async fn a_later_agent_finds_its_containers() {
     fixture.containerizer.destroy(&id("stays"));
     assert_eq!(fixture.next().await, Report::Terminated { container: id("stays"), exit: Exit::Destroyed });
     assert!(!fixture.meta("stays").exists() && !fixture.meta("ends").exists());
+}
+
+/// A container may have more than its tasks that are left were given, and use it.
+#[test]
+fn a_later_agent_does_not_lower_bounds() {
+    let top = tempfile::tempdir().unwrap();
+    let settings = isolators::Settings {
+        names: Named::of(&["cgroups/mem"]),
+        hierarchy: "/sys/fs/cgroup".into(),
+        root: root(top.path()),
+        destroy_timeout: PATIENCE,
+        ..isolators::Settings::default()
+    };
+    let isolators = match Isolators::new(settings) {
+        Ok(isolators) => isolators,
+        Err(error) => return eprintln!("a_later_agent_does_not_lower_bounds: SKIPPED, {error}"),
+    };
+    let allowed = |megabytes: u64| Allowed { mem: megabytes << 20, ..Allowed::default() };
+    let group = isolators.prepare("c", &allowed(96)).unwrap().expect("a group");
+    let later = isolators.adopt("c", &allowed(48)).unwrap().expect("a group");
+    assert_eq!(later.memory_bound(), Some(96 << 20));
+    isolators.adopt("c", &allowed(128)).unwrap();
+    assert_eq!(group.memory_bound(), Some(128 << 20));
+    isolators.destroy(&group).unwrap();
+    for hierarchy in fs::read_dir("/sys/fs/cgroup").unwrap().flatten() {
+        let _ = fs::remove_dir(hierarchy.path().join(root(top.path())));
+    }
+    let _ = fs::remove_dir(Path::new("/sys/fs/cgroup").join(root(top.path())));
 }

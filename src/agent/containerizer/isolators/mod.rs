@@ -24,7 +24,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use nix::unistd::Uid;
-use tracing::info;
+use tracing::{info, warn};
 
 use self::cgroups::{FREEZER, Group, Mounted};
 use self::confinement::{Confinement, Place};
@@ -315,6 +315,19 @@ impl Isolators {
         if let Err(error) = set {
             let _ = group.destroy(Duration::ZERO);
             return Err(error);
+        }
+        Ok(Some(group))
+    }
+
+    /// The groups of a container that an earlier agent launched: nothing in there is forbidden anew that it may have
+    /// at this moment. What cannot be set stays as it is.
+    pub fn adopt(&self, container: &str, allowed: &Allowed) -> io::Result<Option<Group>> {
+        if self.mounted.is_empty() {
+            return Ok(None);
+        }
+        let group = Group::make(&self.mounted, &self.settings.root, container)?;
+        if let Err(error) = self.update(&group, allowed) {
+            warn!(container, %error, "what a container may use stays as it was");
         }
         Ok(Some(group))
     }

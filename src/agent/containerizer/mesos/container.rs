@@ -80,8 +80,7 @@ pub async fn live(shared: &Shared, launch: Launch, mut destroyed: watch::Receive
 /// A container of an earlier agent, from where it is found to its last report.
 pub async fn live_on(shared: &Shared, survivor: Survivor, mut destroyed: watch::Receiver<bool>) -> Report {
     let Survivor { container, directory, meta, .. } = survivor;
-    // It takes the control groups that are there.
-    let group = shared.isolate(&container).unwrap_or_default();
+    let group = shared.adopt(&container);
     let exit = match notes::find(&meta).await {
         Found::Runs(found) => {
             shared.set_pid(&container, found.pid());

@@ -339,12 +339,32 @@ impl Shared {
         let Some(group) = self.settings.isolators.prepare(&container.value, &allowed)?.map(Arc::new) else {
             return Ok(None);
         };
+        self.set_group(container, &group);
+        Ok(Some(group))
+    }
+
+    /// Takes the control groups of a container that an earlier agent launched.
+    fn adopt(&self, container: &ContainerId) -> Option<Arc<Group>> {
+        let allowed = self.running().get(container).map(|running| running.allowed.clone())?;
+        match self.settings.isolators.adopt(&container.value, &allowed) {
+            Ok(group) => {
+                let group = Arc::new(group?);
+                self.set_group(container, &group);
+                Some(group)
+            }
+            Err(error) => {
+                warn!(container = %container.value, %error, "the control groups of a container are not to be had");
+                None
+            }
+        }
+    }
+
+    fn set_group(&self, container: &ContainerId, group: &Arc<Group>) {
         if let Some(running) = self.running().get_mut(container) {
             running.group = Some(group.clone());
         }
         // It may have been told otherwise meanwhile.
-        self.apply(container, &group);
-        Ok(Some(group))
+        self.apply(container, group);
     }
 
     fn apply(&self, container: &ContainerId, group: &Group) {
