@@ -53,9 +53,9 @@ typedef struct mesos_scheduler_callbacks {
   void (*error)(void *context, mesos_bytes message);
 } mesos_scheduler_callbacks;
 
-/* A driver for this FrameworkInfo. `master`: host:port, zk://…, etcd://… or file:// and a path. With
- * `implicit_acknowledgements` updates are acknowledged once their callback has returned. `credential` is a Credential,
- * or empty. NULL if a message or the text is none. */
+/* A driver for this FrameworkInfo. `master`: host:port, zk://…, etcd://…, file:// and a path, or `local` for a cluster
+ * of this process's own (`mesos local`, found by PATH). With `implicit_acknowledgements` updates are acknowledged
+ * once their callback has returned. `credential` is a Credential, or empty. NULL if a message or the text is none. */
 mesos_scheduler *mesos_scheduler_new(const mesos_scheduler_callbacks *callbacks, void *context,
                                      mesos_bytes framework_info, const char *master,
                                      int implicit_acknowledgements, mesos_bytes credential);
