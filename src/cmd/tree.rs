@@ -26,6 +26,10 @@ pub fn tree() -> Command {
                 },
             ),
             "registry" => super::registry::command(),
+            "zk" => super::zk::command().mut_subcommand("serve", |serve| {
+                let about = serve.get_about().cloned().unwrap_or_default();
+                of_table("serve", &super::zk::table()).about(about)
+            }),
             "completions" => super::completions::command(),
             name => match table(name) {
                 Some(table) => of_table(name, &table).about(about),

@@ -16,6 +16,7 @@ mod alone;
 pub mod election;
 pub mod etcd;
 pub mod lease;
+pub mod look;
 pub mod member;
 mod run;
 mod standing;

@@ -164,6 +164,9 @@ async fn read(
     numbers: &Numbers,
     inbox: &Inbox,
 ) -> Option<String> {
+    if first == [0; 4] {
+        return Some("a frame makes no sense: it is empty".to_owned());
+    }
     let codec = LengthDelimitedCodec::builder().max_frame_length(LONGEST).new_codec();
     let mut frames = FramedRead::new(reading, codec);
     frames.read_buffer_mut().extend_from_slice(&first);

@@ -15,8 +15,12 @@ use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use super::connection::{self, Inbound, Inbox, Link};
-use super::core::{ConnId, Effect, Event, Now, Server, Settings};
+use super::core::turn::Key;
+
+use super::core::{self, ConnId, Effect, Event, Now, Server, Settings};
+use super::store::etcd::{self, News, Written};
 use super::store::{self, Place, Store};
+use super::wire::Request;
 pub use super::words::Allowed;
 use super::words::{self, Latency};
 
@@ -61,16 +65,18 @@ pub async fn start(options: Options) -> Result<Running, StartError> {
     let listen = |source| StartError::Listen { address: options.listen, source };
     let listener = TcpListener::bind(options.listen).await.map_err(listen)?;
     let address = listener.local_addr().map_err(listen)?;
-    let (store, tree) = tokio::task::block_in_place(|| Store::open(&options.place))?;
+    let (store, tree, over) = Store::open(&options.place).await?;
     tracing::info!(%address, store = store.describe(), nodes = tree.len(), "ZooKeeper serves");
     let tick_ms = i32::try_from(options.tick.as_millis()).unwrap_or(i32::MAX / 20).max(1);
-    let settings =
-        Settings { timeouts_ms: (tick_ms * 2, tick_ms.saturating_mul(20)), expires: true, most: MOST };
+    let is_shared = matches!(store, Store::Etcd(_));
+    let most = if is_shared { etcd::MOST } else { MOST };
+    let timeouts_ms = (tick_ms * 2, tick_ms.saturating_mul(20));
+    let settings = Settings { timeouts_ms, expires: !is_shared, most };
     let started = Instant::now();
     let server = Server::new(settings, tree, rand::rng().random(), now(started));
     let (sender, inbound) = mpsc::channel(PIECES);
     let inbox = Inbox { sender, room: Arc::new(Semaphore::new(BYTES)) };
-    let (over, ended) = oneshot::channel();
+    let (ending, ended) = oneshot::channel();
     tokio::spawn(accept(listener, inbox));
     let mut serving = Serving {
         server,
@@ -80,10 +86,15 @@ pub async fn start(options: Options) -> Result<Running, StartError> {
         words: options.words,
         latency: Latency::default(),
         past: (0, 0),
+        later: VecDeque::new(),
     };
     tokio::spawn(async move {
-        let why = serving.run(inbound).await;
-        let _ = over.send(why);
+        let over = over.into_iter().map(|session| Event::Over { session }).collect();
+        let why = match serving.rounds(over).await {
+            Ok(()) => serving.run(inbound).await,
+            Err(why) => why,
+        };
+        let _ = ending.send(why);
     });
     Ok(Running { address, ended })
 }
@@ -124,6 +135,16 @@ struct Serving {
     latency: Latency,
     /// Frames received and sent by connections that are gone.
     past: (u64, u64),
+    /// Events that the store told of.
+    later: VecDeque<Event>,
+}
+
+/// What has happened in the store; waits for it.
+async fn news(store: &mut Store) -> News {
+    match store {
+        Store::Etcd(etcd) => etcd.news().await,
+        Store::Memory | Store::File(_) => std::future::pending().await,
+    }
 }
 
 impl Serving {
@@ -138,8 +159,14 @@ impl Serving {
                     return "nobody listens any more".to_owned();
                 },
                 _ = look.tick() => {}
+                news = news(&mut self.store) => match self.hear(news) {
+                    Ok(Some(event)) => self.later.push_back(event),
+                    Ok(None) => {}
+                    Err(why) => return why,
+                },
             }
-            let (mut events, mut arrivals, mut asked) = (VecDeque::new(), Vec::new(), Vec::new());
+            let mut events = std::mem::take(&mut self.later);
+            let (mut arrivals, mut asked) = (Vec::new(), Vec::new());
             // Room for more is made when these are done.
             let mut rooms = Vec::new();
             for item in batch.drain(..) {
@@ -156,8 +183,8 @@ impl Serving {
                 }
             }
             events.push_back(Event::Tick);
-            if let Err(error) = self.rounds(events) {
-                return format!("the store failed: {error}");
+            if let Err(why) = self.rounds(events).await {
+                return why;
             }
             for arrived in arrivals {
                 self.latency.add(arrived.elapsed());
@@ -168,17 +195,35 @@ impl Serving {
         }
     }
 
-    fn rounds(&mut self, mut events: VecDeque<Event>) -> Result<(), store::Error> {
+    /// Does what has happened; the error says why that cannot go on.
+    async fn rounds(&mut self, mut events: VecDeque<Event>) -> Result<(), String> {
+        self.prepare(&mut events).await?;
         while !events.is_empty() {
             let now = now(self.started);
+            let again = matches!(self.store, Store::Etcd(_)).then(|| events.clone());
             let mut draft = self.server.draft(events, now);
             events = std::mem::take(&mut draft.rest);
             if !draft.touched.is_empty() {
-                let (records, head) = (draft.records(), draft.head());
-                let store = &mut self.store;
-                match store {
+                let records = draft.records();
+                match &mut self.store {
                     Store::Memory => {}
-                    Store::File(_) => tokio::task::block_in_place(|| store.write(&records, &head))?,
+                    Store::File(file) => {
+                        let zxid = draft.head().zxid;
+                        tokio::task::block_in_place(|| file.keep(&records, zxid))
+                            .map_err(|error| format!("the store failed: {error}"))?;
+                    }
+                    Store::Etcd(etcd) => {
+                        let timeouts = draft.timeouts();
+                        let written = etcd.write(&records, &draft.head(), &timeouts).await;
+                        if let Written::Behind(by) = written
+                            && !self.was_ours(&by).await?
+                        {
+                            self.unlease(&timeouts);
+                            // As if it had come after what another front end did.
+                            events = again.unwrap_or_default();
+                            continue;
+                        }
+                    }
                 }
             }
             for effect in self.server.settle(draft, now) {
@@ -188,10 +233,118 @@ impl Serving {
         Ok(())
     }
 
+    /// What has to be known before some events: the latest, for a client that may have seen it elsewhere.
+    async fn prepare(&mut self, events: &mut VecDeque<Event>) -> Result<(), String> {
+        let Store::Etcd(etcd) = &mut self.store else { return Ok(()) };
+        for event in events.iter() {
+            if let Event::Asked { conn, .. } = event {
+                etcd.heard(self.server.session_of(*conn));
+            }
+        }
+        let needs_latest = |event: &Event| match event {
+            Event::Asked { request, .. } => matches!(request, Request::Sync(_)),
+            Event::Hello { hello, .. } => hello.session != 0 || hello.zxid > self.server.tree().zxid,
+            _ => false,
+        };
+        if !events.iter().any(needs_latest) {
+            return Ok(());
+        }
+        let latest = etcd.latest().await;
+        while let Store::Etcd(etcd) = &mut self.store
+            && etcd.revision < latest
+        {
+            let news = etcd.news().await;
+            if let Some(event) = self.hear(news)? {
+                events.push_front(event);
+            }
+        }
+        let Store::Etcd(etcd) = &mut self.store else { return Ok(()) };
+        let mut over = Vec::new();
+        for event in events.iter() {
+            let Event::Hello { hello, .. } = event else { continue };
+            if let Some(timeout_ms) = self.server.timeout_of(hello)
+                && !etcd.adopt(hello.session, timeout_ms).await
+            {
+                over.push(hello.session);
+            }
+        }
+        over.into_iter().for_each(|session| events.push_front(Event::Over { session }));
+        Ok(())
+    }
+
+    /// Whether a write that came too late, or whose answer was lost, is the next change all the same. If not, what is
+    /// was learned.
+    async fn was_ours(&mut self, by: &str) -> Result<bool, String> {
+        loop {
+            let Store::Etcd(etcd) = &mut self.store else { return Ok(true) };
+            let known = etcd.revision;
+            match etcd.news().await {
+                News::Changed { revision, head, .. } if revision > known && *head.by == *by => {
+                    etcd.revision = revision;
+                    return Ok(true);
+                }
+                news => {
+                    let is_change = matches!(&news, News::Changed { revision, .. } if *revision > known);
+                    if let Some(event) = self.hear(news)? {
+                        self.later.push_back(event);
+                    }
+                    if is_change {
+                        return Ok(false);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Sessions that did not come to be have leases that end by themselves.
+    fn unlease(&mut self, sessions: &[(i64, i32)]) {
+        let Store::Etcd(etcd) = &mut self.store else { return };
+        for (id, _) in sessions {
+            if self.server.tree().session(*id).is_none() {
+                etcd.forget(*id);
+            }
+        }
+    }
+
+    /// Takes over what has happened in etcd.
+    fn hear(&mut self, news: News) -> Result<Option<Event>, String> {
+        let Store::Etcd(etcd) = &mut self.store else { return Ok(None) };
+        let mut out = Vec::new();
+        match news {
+            News::Changed { revision, records, head } => {
+                if revision <= etcd.revision {
+                    return Ok(None);
+                }
+                etcd.revision = revision;
+                for (key, record) in &records {
+                    if let (Key::Session(id), None) = (key, record) {
+                        etcd.forget(*id);
+                    }
+                }
+                let learned = self.server.learn(records, head);
+                out = learned.map_err(|error| format!("a record in etcd cannot be read: {error}"))?;
+            }
+            News::Over(session) => return Ok(Some(Event::Over { session })),
+            News::Moved(session) => {
+                etcd.forget(session);
+                self.server.leave(session, "its session is at another front end", &mut out);
+            }
+            News::Lost(why) => return Err(format!("the store failed: {why}")),
+        }
+        out.into_iter().for_each(|effect| self.perform(effect));
+        Ok(None)
+    }
+
     fn perform(&mut self, effect: Effect) {
         match effect {
             Effect::Send { conn, frame } => {
                 let Some(link) = self.links.get(&conn) else { return };
+                if let Store::Etcd(etcd) = &self.store
+                    && !etcd.vouches(link.numbers.session.load(Ordering::Relaxed))
+                {
+                    tracing::warn!(peer = %link.numbers.peer, "closing a connection: its session may be over in etcd");
+                    return self.unlink(conn);
+                }
                 if !link.send(frame) {
                     tracing::warn!(peer = %link.numbers.peer, "closing a connection: it does not read");
                     self.unlink(conn);
@@ -199,7 +352,11 @@ impl Serving {
             }
             Effect::Close { conn, why } => {
                 if let Some(link) = self.links.get(&conn) {
-                    tracing::debug!(peer = %link.numbers.peer, why, "closing a connection");
+                    let peer = link.numbers.peer;
+                    match why {
+                        core::CLOSED | core::ENDED => tracing::debug!(%peer, why, "closing a connection"),
+                        why => tracing::info!(%peer, why, "closing a connection"),
+                    }
                 }
                 self.unlink(conn);
             }

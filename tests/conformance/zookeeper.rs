@@ -58,6 +58,13 @@ fn kazoo_sees_a_zookeeper_in_a_file() {
 }
 
 #[test]
+fn kazoo_sees_a_zookeeper_of_two_front_ends_in_etcd() {
+    let Some(etcd) = Ensemble::etcd("kazoo", 1) else { return };
+    let ends = [Zk::start(&etcd.url()), Zk::start(&etcd.url())];
+    looks_like_zookeeper(&format!("{},{}", ends[0].address(), ends[1].address()));
+}
+
+#[test]
 fn kazoo_sees_the_same_of_the_real_one() {
     let Some(real) = Ensemble::zookeeper("kazoo", 1) else { return };
     looks_like_zookeeper(&real.servers());

@@ -32,3 +32,5 @@ mod registry_ensembles;
 mod rest;
 mod v0_executors;
 mod wire;
+mod zookeeper;
+mod zookeeper_histories;

@@ -4,7 +4,7 @@
 
 use rand::RngExt as _;
 
-use super::tree::Session;
+use super::tree::{Session, Tree};
 use super::{ConnId, Hello, Round, Step};
 use crate::zk::wire;
 
@@ -19,9 +19,11 @@ impl Round<'_> {
         }
         let (least, most) = self.server.settings.timeouts_ms;
         let timeout_ms = hello.timeout_ms.clamp(least, most);
-        let session =
-            if hello.session == 0 { Some(self.begin(timeout_ms)) } else { self.resume(hello, timeout_ms) };
-        let Some((id, password)) = session else {
+        let session = match hello.session {
+            0 => Some(self.begin(timeout_ms)),
+            _ => self.resume(hello, timeout_ms),
+        };
+        let Some((id, password, timeout_ms)) = session else {
             let frame = wire::welcome(0, 0, &[0; 16], hello.has_flag);
             self.steps.push(Step::Send { conn, frame });
             return self.gone(conn, "its session is over");
@@ -38,7 +40,7 @@ impl Round<'_> {
         self.steps.push(Step::Send { conn, frame });
     }
 
-    fn begin(&mut self, timeout_ms: i32) -> (i64, [u8; 16]) {
+    fn begin(&mut self, timeout_ms: i32) -> (i64, [u8; 16], i32) {
         // The highest bit stays clear: a lease has the same number.
         let id = loop {
             let id = self.server.chance.random_range(1..i64::MAX);
@@ -48,22 +50,28 @@ impl Round<'_> {
         };
         let password = self.server.chance.random();
         self.turn.open(id, Session { timeout_ms, password, ephemerals: Default::default() });
-        (id, password)
+        (id, password, timeout_ms)
     }
 
-    fn resume(&mut self, hello: &Hello, timeout_ms: i32) -> Option<(i64, [u8; 16])> {
-        let known = self.turn.tree.session(hello.session)?;
-        // Which bytes differ is not told by how long it takes.
-        let differ =
-            known.password.iter().zip(&hello.password).fold(0, |all, (one, other)| all | (one ^ other));
-        if hello.password.len() != known.password.len() || differ != 0 {
-            return None;
-        }
+    fn resume(&mut self, hello: &Hello, timeout_ms: i32) -> Option<(i64, [u8; 16], i32)> {
+        let known = proven(&self.turn.tree, hello)?;
         let (id, password) = (hello.session, known.password);
+        if !self.server.settings.expires {
+            // A lease is as long as it was made.
+            return Some((id, password, known.timeout_ms));
+        }
         if known.timeout_ms != timeout_ms {
             let session = Session { timeout_ms, ..known.clone() };
             self.turn.open(id, session);
         }
-        Some((id, password))
+        Some((id, password, timeout_ms))
     }
+}
+
+/// The session that a client says it had, if it proves that.
+pub(super) fn proven<'a>(tree: &'a Tree, hello: &Hello) -> Option<&'a Session> {
+    let known = tree.session(hello.session)?;
+    // Which bytes differ is not told by how long it takes.
+    let differ = known.password.iter().zip(&hello.password).fold(0, |all, (one, other)| all | (one ^ other));
+    (hello.password.len() == known.password.len() && differ == 0).then_some(known)
 }

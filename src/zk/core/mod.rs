@@ -16,6 +16,8 @@ pub mod reads;
 pub mod records;
 mod sessions;
 #[cfg(test)]
+mod simulation;
+#[cfg(test)]
 mod tests;
 pub mod tree;
 pub mod turn;
@@ -30,7 +32,7 @@ use imbl::HashMap;
 use rand_chacha::ChaCha12Rng;
 use rand_chacha::rand_core::SeedableRng as _;
 
-use self::records::Head;
+use self::records::{Head, Records};
 use self::sessions::Deadlines;
 use self::tree::Tree;
 use self::turn::{Caller, Key, Trigger, Turn};
@@ -48,6 +50,10 @@ pub struct Settings {
     /// How many records one write to the store may touch.
     pub most: usize,
 }
+
+/// Why connections end as they should.
+pub const CLOSED: &str = "its client closed it";
+pub const ENDED: &str = "its client closed its session";
 
 /// Identities that a connection may prove.
 const IDENTITIES: usize = 100;
@@ -182,12 +188,21 @@ pub struct Draft {
 
 impl Draft {
     /// What the store is to hold: records by name, those without bytes removed. Empty if nothing was changed.
-    pub fn records(&self) -> Vec<(Key, Option<Bytes>)> {
+    pub fn records(&self) -> Records {
         self.touched.iter().map(|key| (key.clone(), self.state.tree.record(key))).collect()
     }
 
+    /// Sessions that began or changed, with their timeouts, milliseconds.
+    pub fn timeouts(&self) -> Vec<(i64, i32)> {
+        let sessions = self.touched.iter().filter_map(|key| match key {
+            Key::Session(id) => Some((*id, self.state.tree.session(*id)?.timeout_ms)),
+            Key::Node(_) => None,
+        });
+        sessions.collect()
+    }
+
     pub fn head(&self) -> Head {
-        Head { zxid: self.state.tree.zxid, triggers: self.triggers.clone() }
+        Head { zxid: self.state.tree.zxid, triggers: self.triggers.clone(), ..Head::default() }
     }
 }
 
@@ -218,6 +233,11 @@ impl Server {
 
     pub fn watch_count(&self) -> usize {
         self.watches.len()
+    }
+
+    /// The timeout of the session that a client proves to have, milliseconds.
+    pub fn timeout_of(&self, hello: &Hello) -> Option<i32> {
+        greeting::proven(&self.state.tree, hello).map(|session| session.timeout_ms)
     }
 
     pub fn session_of(&self, conn: ConnId) -> i64 {
@@ -280,13 +300,12 @@ impl Server {
     }
 
     /// Takes over what another front end has changed.
-    pub fn learn(
-        &mut self,
-        records: Vec<(Key, Option<Bytes>)>,
-        head: Head,
-    ) -> Result<Vec<Effect>, crate::zk::jute::Malformed> {
+    pub fn learn(&mut self, records: Records, head: Head) -> Result<Vec<Effect>, crate::zk::jute::Malformed> {
         let mut ended = Vec::new();
-        for (key, record) in records {
+        // A session is there before the nodes that it owns.
+        let (sessions, nodes): (Records, Records) =
+            records.into_iter().partition(|(key, _)| matches!(key, Key::Session(_)));
+        for (key, record) in sessions.into_iter().chain(nodes) {
             if let (Key::Session(id), None) = (&key, &record) {
                 ended.push(*id);
             }
@@ -352,7 +371,7 @@ impl Round<'_> {
                 self.conns.insert(conn, Conn { address, session: 0, ids: [ip].into() });
             }
             Event::Hello { conn, hello } => self.greet(conn, &hello),
-            Event::Closed { conn } => self.gone(conn, "its client closed it"),
+            Event::Closed { conn } => self.gone(conn, CLOSED),
             Event::Over { session } => return self.end(session, Event::Over { session }),
             Event::Tick => {
                 for session in self.server.deadlines.over(self.now.since_start) {
@@ -535,7 +554,7 @@ impl Round<'_> {
         }
         self.steps.push(Step::Ended { session });
         self.send(conn, xid, &Reply::Done(Outcome::Nothing));
-        self.gone(conn, "its client closed its session");
+        self.gone(conn, ENDED);
         None
     }
 }

@@ -11,7 +11,10 @@ use bytes::Bytes;
 use super::tree::{Node, Session, Tree};
 use super::turn::{Key, Trigger};
 use crate::zk::jute::{Malformed, Reader, Writer};
-use crate::zk::wire::{Acl, Change, Id};
+use crate::zk::wire::{Acl, Change, Id, Path};
+
+/// What a write holds: records by key, those without bytes are removed.
+pub type Records = Vec<(Key, Option<Bytes>)>;
 
 /// The name of the record of the last change.
 pub const HEAD: &str = "head";
@@ -37,16 +40,24 @@ impl Key {
 }
 
 /// The last change.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Head {
     pub zxid: i64,
     pub triggers: Vec<Trigger>,
+    /// Names the write, for a front end that has not heard what became of it.
+    pub by: Path,
+}
+
+impl Default for Head {
+    fn default() -> Head {
+        Head { zxid: 0, triggers: Vec::new(), by: "".into() }
+    }
 }
 
 impl Head {
     pub fn write(&self) -> Bytes {
         let mut writer = Writer::default();
-        writer.int(VERSION).long(self.zxid).count(self.triggers.len());
+        writer.int(VERSION).long(self.zxid).string(&self.by).count(self.triggers.len());
         for trigger in &self.triggers {
             writer.int(trigger.change as i32).string(&trigger.path);
         }
@@ -56,7 +67,7 @@ impl Head {
     pub fn read(bytes: Bytes) -> Result<Head, Malformed> {
         let mut reader = Reader::new(bytes);
         reader.int()?;
-        let zxid = reader.long()?;
+        let (zxid, by) = (reader.long()?, reader.string()?);
         let triggers = reader.vector(|reader| {
             let change = match reader.int()? {
                 1 => Change::Created,
@@ -66,7 +77,7 @@ impl Head {
             };
             Ok(Trigger { change, path: reader.string()? })
         })?;
-        Ok(Head { zxid, triggers })
+        Ok(Head { zxid, triggers, by })
     }
 }
 

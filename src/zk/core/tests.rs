@@ -225,7 +225,7 @@ fn records_hold_all_there_is() {
         .map(|path| super::Key::Node(path.clone()))
         .chain(tree.sessions().map(|(id, _)| super::Key::Session(id)))
         .collect();
-    let head = super::Head { zxid: tree.zxid, triggers: Vec::new() };
+    let head = super::Head { zxid: tree.zxid, ..super::Head::default() };
     let mut records: Vec<_> = keys.iter().map(|key| (key.name(), tree.record(key).unwrap())).collect();
     records.push((super::records::HEAD.to_owned(), head.write()));
     records.reverse();

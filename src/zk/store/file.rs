@@ -7,6 +7,8 @@ use bytes::Bytes;
 use redb::{Database, DatabaseError, ReadableDatabase as _, ReadableTable as _, TableDefinition};
 
 use super::Error;
+use crate::zk::core::records::{HEAD, Head};
+use crate::zk::core::turn::Key;
 
 const FILE: &str = "zookeeper.redb";
 
@@ -78,8 +80,16 @@ impl File {
         all().map_err(|error| self.damaged(error.to_string()))
     }
 
+    /// Has these records when it returns, and the number of the last change. Blocks.
+    pub fn keep(&self, records: &[(Key, Option<Bytes>)], zxid: i64) -> Result<(), Error> {
+        // What the last change told of is of use to other front ends only.
+        let head = Head { zxid, ..Head::default() };
+        let records = records.iter().map(|(key, record)| (key.name(), record.clone()));
+        self.write(records.chain([(HEAD.to_owned(), Some(head.write()))]))
+    }
+
     /// Writes and removes records, all or none, and has them on the disk.
-    pub fn write(&self, records: impl IntoIterator<Item = (String, Option<Bytes>)>) -> Result<(), Error> {
+    fn write(&self, records: impl IntoIterator<Item = (String, Option<Bytes>)>) -> Result<(), Error> {
         let all = || -> Result<(), redb::Error> {
             let transaction = self.database.begin_write()?;
             {

@@ -1,16 +1,14 @@
-//! Where the tree is kept: in memory alone, or in a file.
+//! Where the tree is kept: in memory alone, in a file, or in etcd for several front ends.
 //!
 //! A store takes records, as the core names them, and has them when it says so. Reading is done once, at the start.
 
+pub mod etcd;
 mod file;
 
 use std::path::PathBuf;
 
-use bytes::Bytes;
-
-use super::core::records::{HEAD, Head};
 use super::core::tree::Tree;
-use super::core::turn::Key;
+use crate::coordination::url::{self, Tls, Url};
 
 /// Where to keep the tree.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,16 +16,23 @@ pub enum Place {
     Memory,
     /// A folder.
     File(PathBuf),
+    Etcd(url::Place, Option<Tls>),
 }
 
 impl Place {
-    /// Reads what `--store` says: `memory`, `file:///folder`.
+    /// Reads what `--store` says: `memory`, `file:///folder`, `etcd://host:port,…/path`.
     pub fn parse(text: &str) -> Result<Place, String> {
         match text.trim() {
             "memory" => Ok(Place::Memory),
+            text if text.starts_with("etcd://") || text.starts_with("etcds://") => {
+                match Url::parse_ensemble(text).map_err(|error| error.to_string())? {
+                    Url::Etcd(place, tls) => Ok(Place::Etcd(place, tls)),
+                    _ => Err("expected etcd://host:port,…/path".to_owned()),
+                }
+            }
             text => match text.strip_prefix("file://") {
                 Some(path) if path.starts_with('/') => Ok(Place::File(path.into())),
-                _ => Err(format!("expected memory or file:///folder, got '{text}'")),
+                _ => Err(format!("expected memory, file:///folder or etcd://host:port,…/path, got '{text}'")),
             },
         }
     }
@@ -42,24 +47,35 @@ pub enum Error {
     InUse { place: String },
     #[error("{place} is damaged: {why}")]
     Damaged { place: String, why: String },
+    #[error("{place} is out of reach: {why}")]
+    Unavailable { place: String, why: String },
 }
 
 /// A store that is open.
 pub enum Store {
     Memory,
     File(file::File),
+    Etcd(Box<etcd::Etcd>),
 }
 
 impl Store {
-    /// Opens a store, and reads the tree that it holds.
-    pub fn open(place: &Place) -> Result<(Store, Tree), Error> {
+    /// Opens a store, and reads the tree that it holds, and which sessions are over as the store knows it.
+    pub async fn open(place: &Place) -> Result<(Store, Tree, Vec<i64>), Error> {
         match place {
-            Place::Memory => Ok((Store::Memory, Tree::new())),
+            Place::Memory => Ok((Store::Memory, Tree::new(), Vec::new())),
+            Place::Etcd(place, tls) => {
+                let (etcd, tree, over) = etcd::Etcd::open(place, tls.as_ref()).await?;
+                Ok((Store::Etcd(Box::new(etcd)), tree, over))
+            }
             Place::File(folder) => {
-                let file = file::File::open(folder)?;
-                let tree = Tree::load(file.read()?);
+                let (file, records) = tokio::task::block_in_place(|| {
+                    let file = file::File::open(folder)?;
+                    let records = file.read()?;
+                    Ok::<_, Error>((file, records))
+                })?;
+                let tree = Tree::load(records);
                 let tree = tree.map_err(|error| file.damaged(format!("a record cannot be read: {error}")))?;
-                Ok((Store::File(file), tree))
+                Ok((Store::File(file), tree, Vec::new()))
             }
         }
     }
@@ -69,19 +85,7 @@ impl Store {
         match self {
             Store::Memory => "memory: nothing is kept when this process ends".to_owned(),
             Store::File(file) => format!("{}: on this machine alone", file.place()),
-        }
-    }
-
-    /// Has these records when it returns. Blocks.
-    pub fn write(&mut self, records: &[(Key, Option<Bytes>)], head: &Head) -> Result<(), Error> {
-        match self {
-            Store::Memory => Ok(()),
-            // What the last change told of is of use to other front ends only.
-            Store::File(file) => {
-                let head = Head { zxid: head.zxid, triggers: Vec::new() };
-                let records = records.iter().map(|(key, record)| (key.name(), record.clone()));
-                file.write(records.chain([(HEAD.to_owned(), Some(head.write()))]))
-            }
+            Store::Etcd(etcd) => etcd.place(),
         }
     }
 }

@@ -281,8 +281,8 @@ def expiry(zk):
     zk.exists(base + "/e", watch=gone)
     session, password = one.client_id
     # Its connection goes without a word, and it does not come back.
-    one._connection._socket.shutdown(socket.SHUT_RDWR)
     one._connection._connect = lambda *a, **k: time.sleep(60)
+    one._connection._socket.shutdown(socket.SHUT_RDWR)
     said(gone.next(20), zk.exists(base + "/e"))
     late = KazooClient(hosts=HOSTS, client_id=(session, password))
     late.start()

@@ -1,4 +1,4 @@
-//! `mesos zk`: a ZooKeeper for those who have none.
+//! `mesos zk serve`: the flags, and the server until it is told to end.
 
 use std::ffi::OsString;
 use std::net::SocketAddr;
@@ -6,9 +6,9 @@ use std::process::ExitCode;
 
 use tracing::{error, info};
 
-use super::shell::{self, Program};
+use crate::cmd::shell::{self, Program};
 use crate::flags::common::{self, Logging};
-use crate::flags::{Error, Flag, Kind, Table, Value, Values, environment, help, start};
+use crate::flags::{Error, Flag, Kind, Table, Value, Values, environment, start};
 use crate::logging::Log;
 use crate::zk::run::{self, Allowed, Options};
 use crate::zk::store::Place;
@@ -22,7 +22,9 @@ const SERVE: &[Flag] = &[
         "memory",
         "Where nodes and sessions are kept:\n\
          memory           nowhere: they end with this process\n\
-         file:///folder   on this machine; a change is on the disk before it is answered",
+         file:///folder   on this machine; a change is on the disk before it is answered\n\
+         etcd://host:port,host:port/path\n\
+         \u{20}                in etcd, which several of these servers may share (etcds://…?ca=FILE for TLS)",
     )
     .check(|value| match value {
         Value::Text(text) => Place::parse(text).map(drop),
@@ -67,17 +69,6 @@ impl Flags {
 }
 
 pub fn run(program: &str, args: Vec<OsString>) -> ExitCode {
-    let mut args = args.into_iter();
-    match args.next() {
-        Some(word) if word == "serve" => serve(&format!("{program} serve"), args.collect()),
-        _ => {
-            help::complain(&format!("Usage: {program} serve [...]\n"));
-            ExitCode::FAILURE
-        }
-    }
-}
-
-fn serve(program: &str, args: Vec<OsString>) -> ExitCode {
     let flags = match start(&table(), program, args, environment(), Flags::from_values) {
         Ok(flags) => flags,
         Err(status) => return status,
