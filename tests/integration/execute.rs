@@ -4,7 +4,6 @@ use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
 
 use serde_json::json;
 
@@ -102,11 +101,9 @@ fn arguments_environment_and_groups() {
 fn a_master_that_is_none_is_told() {
     let port = free_port();
     let master = format!("--master=127.0.0.1:{port}");
-    let start = Instant::now();
     // It keeps trying, as Mesos does, until it is told to stop; or says so and ends.
     let mut process = Process::start(&["execute", &master, "--name=n", "--command=true"]);
     wait_for("an end or a complaint", || (!process.running() || !process.log().is_empty()).then_some(()));
-    assert!(start.elapsed() < Duration::from_secs(60));
     assert!(process.log().iter().any(|line| line.contains(&port.to_string())), "{:?}", process.log());
 }
 
