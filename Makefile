@@ -85,12 +85,12 @@ install: build units ## mesos and its names (mesos-master, …), libmesos.so, ma
 	install -D "$${CARGO_TARGET_DIR:-target}/release/mesos" "$(DESTDIR)$(PREFIX)/bin/mesos"
 	install -D "$${CARGO_TARGET_DIR:-target}/release/libmesos.so" "$(DESTDIR)$(PREFIX)/lib/libmesos.so"
 	install -D -m 644 libmesos/include/mesos.h "$(DESTDIR)$(PREFIX)/include/mesos.h"
-	@for name in mesos-master mesos-slave mesos-agent mesos-local mesos-execute mesos-ctl; do \
+	@for name in mesos-master mesos-slave mesos-agent mesos-local mesos-execute mesos-ctl mesos-zk; do \
 	  ln -sfv mesos "$(DESTDIR)$(PREFIX)/bin/$$name"; done
 	"$(DESTDIR)$(PREFIX)/bin/mesos" man --dir="$(DESTDIR)$(PREFIX)/share/man/man1"
 	@while read -r shell file; do mkdir -p "$$(dirname "$$file")"; \
 	  "$(DESTDIR)$(PREFIX)/bin/mesos" completions "$$shell" >"$$file"; \
-	  if [ $$shell != zsh ]; then for name in master slave agent local execute ctl; do \
+	  if [ $$shell != zsh ]; then for name in master slave agent local execute ctl zk; do \
 	    ln -sf "$${file##*/}" "$${file/%mesos*/mesos-$$name}$$([ $$shell = fish ] && echo .fish)"; done; fi; \
 	  done <<< "$$COMPLETIONS"
 
