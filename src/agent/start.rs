@@ -104,6 +104,12 @@ pub async fn start(flags: Flags, number: usize, log: &Log) -> Result<Running, St
         warn!("{warning}");
     }
     let flags = Arc::new(flags);
+    let work_dir = || flags.work_dir.clone();
+    std::fs::create_dir_all(&flags.work_dir)
+        .map_err(|source| StartError::WorkDir { path: work_dir(), source })?;
+    // Its lock comes before the port: a child of an agent that was just killed, which has not come to its exec yet,
+    // holds both.
+    let past = past(&flags).await?;
     let wanted = host::bind_address(&flags.address);
     let bind = |source| StartError::Bind { address: wanted, source };
     let listener = server::bind(wanted).map_err(bind)?;
@@ -112,16 +118,12 @@ pub async fn start(flags: Flags, number: usize, log: &Log) -> Result<Running, St
     let advertised = tokio::task::spawn_blocking(move || Advertised::new(&address_flags, listening.port()));
     let advertised = advertised.await.map_err(|error| StartError::Thread(io::Error::other(error)))?;
 
-    let work_dir = || flags.work_dir.clone();
-    std::fs::create_dir_all(&flags.work_dir)
-        .map_err(|source| StartError::WorkDir { path: work_dir(), source })?;
     let binary = std::env::current_exe().map_err(StartError::Binary)?;
     let agent = detect::agent_info(&flags, &advertised.hostname, advertised.address.port())?;
     let process = format!("slave({number})");
     let pid = Upid::new(&process, advertised.address);
 
     let clock = Clock::new();
-    let past = past(&flags).await?;
     let mut effects = Vec::new();
     let config = config(&flags, pid.clone(), binary.clone());
     let recovered = Recovered { image: past.image.clone(), rebooted: past.rebooted, errors: past.errors };

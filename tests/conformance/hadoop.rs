@@ -7,27 +7,12 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 
+use crate::spark;
 use crate::support::scheduler::{Scheduler, command_task, framework, with};
-use crate::support::{Cluster, cache_dir, finished};
+use crate::support::{Cluster, finished};
 
-/// The exit status of a `setup` whose package cannot be had on this machine.
-const NOT_TO_BE_HAD: i32 = 77;
-
-/// The client's folder; none, said out loud, where it cannot be had.
-fn client() -> Option<PathBuf> {
-    let setup = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/conformance/hadoop/setup");
-    let output = Command::new(setup).arg(cache_dir("hadoop")).output().expect("setup runs");
-    let said = String::from_utf8_lossy(&output.stderr);
-    if output.status.code() == Some(NOT_TO_BE_HAD) {
-        eprintln!("SKIPPED, the Hadoop client is not to be had: {said}");
-        return None;
-    }
-    assert!(output.status.success(), "hadoop setup: {said}");
-    Some(PathBuf::from(String::from_utf8_lossy(&output.stdout).trim()))
-}
-
-/// `--hadoop_home` of a client to which `hdfs://cluster/dist` is this folder.
-fn home(client: &Path, dir: &Path, dist: &Path) -> PathBuf {
+/// `--hadoop_home` of a client, made of Spark's jars, to which `hdfs://cluster/dist` is this folder.
+fn home(spark: &Path, dir: &Path, dist: &Path) -> PathBuf {
     let home = dir.join("hadoop");
     fs::create_dir_all(home.join("bin")).unwrap();
     let property =
@@ -39,9 +24,10 @@ fn home(client: &Path, dir: &Path, dist: &Path) -> PathBuf {
     fs::write(home.join("core-site.xml"), format!("<configuration>{}</configuration>", site.concat()))
         .unwrap();
     let script = format!(
-        "#!/bin/sh\nHADOOP_CONF_DIR='{}' exec '{}' \"$@\"\n",
+        "#!/bin/sh\n[ \"$1\" = fs ] || {{ echo 'usage: hadoop fs …' >&2; exit 1; }}\nshift\n\
+         exec java -XX:TieredStopAtLevel=1 -XX:+UseSerialGC -cp '{}:{}/jars/*' org.apache.hadoop.fs.FsShell \"$@\"\n",
         home.display(),
-        client.join("bin/hadoop").display()
+        spark.display()
     );
     let program = home.join("bin/hadoop");
     fs::write(&program, script).unwrap();
@@ -85,13 +71,13 @@ fn read(sandbox: &Path, name: &str) -> String {
 
 #[test]
 fn an_archive_that_was_moved_is_missed_and_found_again() {
-    let Some(client) = client() else { return };
+    let Some(spark) = spark::installation() else { return };
     let dir = tempfile::tempdir().unwrap();
     fs::set_permissions(dir.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
     let dist = dir.path().join("dist");
     fs::create_dir(&dist).unwrap();
     fs::write(dist.join("spark.tar.gz"), archive()).unwrap();
-    let home = home(&client, dir.path(), &dist);
+    let home = home(&spark, dir.path(), &dist);
     let hadoop = |arguments: &[&str]| {
         let mut command = Command::new(home.join("bin/hadoop"));
         command.arg("fs").args(arguments);

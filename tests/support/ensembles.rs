@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
-use super::{Process, cache_dir, free_port, wait_for};
+use super::{Process, cache_dir, free_port, wait_for, zk};
 
 const ZOOKEEPER_PACKAGES: &[&str] = &[
     "libzookeeper-java",
@@ -102,6 +102,8 @@ pub struct Ensemble {
     scheme: &'static str,
     /// Holds configurations and data.
     dir: tempfile::TempDir,
+    /// Where the servers keep what they know.
+    _below: Option<Box<Ensemble>>,
 }
 
 struct Server {
@@ -146,7 +148,7 @@ impl Ensemble {
             };
             Server { port: *port, process: Some(start()), start: Box::new(start) }
         });
-        let ensemble = Ensemble { servers: servers.collect(), scheme: "zk", dir };
+        let ensemble = Ensemble { servers: servers.collect(), scheme: "zk", dir, _below: None };
         ensemble.wait();
         Some(ensemble)
     }
@@ -184,7 +186,24 @@ impl Ensemble {
             };
             Server { port, process: Some(start()), start: Box::new(start) }
         });
-        let ensemble = Ensemble { servers: servers.collect(), scheme: "etcd", dir };
+        let ensemble = Ensemble { servers: servers.collect(), scheme: "etcd", dir, _below: None };
+        ensemble.wait();
+        Some(ensemble)
+    }
+
+    /// `mesos zk serve` in place of ZooKeeper: front ends of one etcd; none, and a word about it, where that is not to
+    /// be had.
+    pub fn front_ends(test: &str, servers: usize) -> Option<Ensemble> {
+        let etcd = Ensemble::etcd(test, 1)?;
+        let servers = (0..servers).map(|_| {
+            let port = free_port();
+            let args = zk::args(port, &etcd.url());
+            let start = move || Process::start(&args);
+            Server { port, process: Some(start()), start: Box::new(start) }
+        });
+        let servers = servers.collect();
+        let dir = tempfile::tempdir().expect("a folder");
+        let ensemble = Ensemble { servers, scheme: "zk", dir, _below: Some(Box::new(etcd)) };
         ensemble.wait();
         Some(ensemble)
     }
@@ -215,7 +234,7 @@ impl Ensemble {
         };
         let server = Server { port, process: Some(start()), start: Box::new(start) };
         wait_for("etcd", || TcpStream::connect(("127.0.0.1", port)).ok());
-        Some(Ensemble { servers: vec![server], scheme: "etcds", dir })
+        Some(Ensemble { servers: vec![server], scheme: "etcds", dir, _below: None })
     }
 
     /// Until every server that runs answers, with a quorum behind it.

@@ -17,17 +17,7 @@ impl Zk {
     /// With a store, as `--store` takes it.
     pub fn start(store: &str) -> Zk {
         let port = free_port();
-        let args = [
-            "zk",
-            "serve",
-            "--ip=127.0.0.1",
-            &format!("--port={port}"),
-            &format!("--store={store}"),
-            "--tick_time=250ms",
-            "--four_letter_words=*",
-        ]
-        .map(str::to_owned)
-        .to_vec();
+        let args = args(port, store);
         let zk = Zk { port, process: Process::start(&args), args };
         zk.wait();
         zk
@@ -47,6 +37,14 @@ impl Zk {
         self.process = Process::start(&self.args);
         self.wait();
     }
+}
+
+/// What a server is started with, for quick sessions.
+pub fn args(port: u16, store: &str) -> Vec<String> {
+    let (port, store) = (format!("--port={port}"), format!("--store={store}"));
+    ["zk", "serve", "--ip=127.0.0.1", &port, &store, "--tick_time=250ms", "--four_letter_words=*"]
+        .map(str::to_owned)
+        .to_vec()
 }
 
 /// What a server says to a four-letter word.

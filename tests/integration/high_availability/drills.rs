@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::{Masters, beside, ends, offers, signal, timed};
+use super::{Masters, beside_ours, ends, offers, signal, timed};
 use crate::support::proxy::Proxy;
 use crate::support::raw::{self, exchange};
 use crate::support::scheduler::{Scheduler, framework, with};
@@ -17,7 +17,7 @@ fn lasting(name: &str) -> serde_json::Value {
 
 #[test]
 fn when_the_leader_is_killed_another_leads_and_agents_and_frameworks_follow() {
-    beside("failover", 1, |ensemble| {
+    beside_ours("failover", 1, |ensemble| {
         let mut masters = Masters::start(&ensemble, 3, &[]);
         let first = masters.leader();
         let _agent = masters.agent();
@@ -41,7 +41,7 @@ fn when_the_leader_is_killed_another_leads_and_agents_and_frameworks_follow() {
 
 #[test]
 fn a_leader_paused_past_its_session_hands_out_nothing_when_it_wakes_up() {
-    beside("pause", 1, |ensemble| {
+    beside_ours("pause", 1, |ensemble| {
         let mut masters = Masters::start(&ensemble, 2, &[]);
         let first = masters.leader();
         let _agent = masters.agent();
@@ -70,7 +70,7 @@ fn a_leader_paused_past_its_session_hands_out_nothing_when_it_wakes_up() {
 
 #[test]
 fn a_leader_that_is_told_to_end_leaves_its_seat_at_once() {
-    beside("leave", 1, |ensemble| {
+    beside_ours("leave", 1, |ensemble| {
         // Long enough to tell a withdrawal from a session that ran out.
         let mut masters = Masters::start(&ensemble, 2, &["--zk_session_timeout=5secs"]);
         let first = masters.leader();
@@ -82,7 +82,7 @@ fn a_leader_that_is_told_to_end_leaves_its_seat_at_once() {
 
 #[test]
 fn a_master_that_comes_back_stands_behind_the_others() {
-    beside("comes back", 1, |ensemble| {
+    beside_ours("comes back", 1, |ensemble| {
         let mut masters = Masters::start(&ensemble, 2, &[]);
         let first = masters.leader();
         masters.process(first).kill();
@@ -99,7 +99,7 @@ fn a_master_that_comes_back_stands_behind_the_others() {
 
 #[test]
 fn a_leader_cut_off_from_the_ensemble_ends_before_another_leads() {
-    beside("cut off", 1, |ensemble| {
+    beside_ours("cut off", 1, |ensemble| {
         let proxy = Proxy::to(ensemble.port(0));
         let mut masters = Masters::start(&ensemble, 0, &[]);
         let direct = std::mem::replace(&mut masters.url, ensemble.url_through(proxy.port));

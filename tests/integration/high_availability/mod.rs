@@ -167,6 +167,13 @@ fn beside(test: &str, servers: usize, play: impl Fn(Ensemble)) {
     }
 }
 
+/// The same, and to `mesos zk serve` over etcd.
+fn beside_ours(test: &str, servers: usize, play: impl Fn(Ensemble)) {
+    beside(test, servers, &play);
+    // Alone it would be the one place that must not fail.
+    Ensemble::front_ends(test, servers.max(2)).into_iter().for_each(play);
+}
+
 fn timed<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> (T, Duration) {
     let begun = std::time::Instant::now();
     let value = wait_for(what, &mut condition);

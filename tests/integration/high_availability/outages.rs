@@ -1,13 +1,13 @@
 //! Servers of the ensemble that die, and ensembles that refuse.
 
-use super::{Masters, SESSION, beside, ends, master};
+use super::{Masters, SESSION, beside, beside_ours, ends, master};
 use crate::support::ensembles::Ensemble;
 use crate::support::raw::{self, exchange};
 use crate::support::{finished, free_port, get, wait_for};
 
 #[test]
 fn one_server_of_three_may_die() {
-    beside("one server of three", 3, |mut ensemble| {
+    beside_ours("one server of three", 3, |mut ensemble| {
         let mut masters = Masters::start(&ensemble, 2, &["--zk_session_timeout=5secs"]);
         let first = masters.leader();
         let _agent = masters.agent();
@@ -82,7 +82,7 @@ fn when_most_servers_are_stopped_the_leader_ends_and_nobody_leads_until_they_go_
 
 #[test]
 fn a_path_that_is_not_there_is_made_and_waited_for() {
-    beside("path", 1, |ensemble| {
+    beside_ours("path", 1, |ensemble| {
         let mut masters = Masters::start(&ensemble, 0, &[]);
         masters.url = masters.url.replace("/mesos", "/deep/below/mesos");
         let _agent = masters.agent();

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Masters, beside};
+use super::{Masters, beside_ours};
 use crate::support::proxy::Proxy;
 use crate::support::scheduler::{Scheduler, framework, with};
 use crate::support::{free_port, get, wait_for};
@@ -15,7 +15,7 @@ fn count(port: u16, key: &str) -> Option<f64> {
 
 #[test]
 fn a_leader_cut_off_from_agents_leads_on_and_they_return_with_their_tasks() {
-    beside("cut off from agents", 1, |ensemble| {
+    beside_ours("cut off from agents", 1, |ensemble| {
         let (real, agent_port) = (free_port(), free_port());
         // Master and agent know each other by the ports of what is between them.
         let (to_master, to_agent) = (Proxy::to(real), Proxy::to(agent_port));

@@ -6,7 +6,7 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 
-use super::{Masters, beside, signal};
+use super::{Masters, beside_ours, signal};
 use crate::support::ensembles::unpacked;
 use crate::support::raw::{exchange, post};
 use crate::support::scheduler::{Scheduler, command_task, framework, with};
@@ -39,7 +39,7 @@ fn with_id(info: &Value, scheduler: &Scheduler) -> Value {
 
 #[test]
 fn a_new_leader_shows_what_it_recovered_and_says_nothing_of_tasks_it_does_not_know_yet() {
-    beside("recovered", 1, |ensemble| {
+    beside_ours("recovered", 1, |ensemble| {
         let mut masters = Masters::start(&ensemble, 2, &["--registry=replicated_log", "--quorum=1"]);
         let first = masters.leader();
         let (port_here, here) = masters.agent_on(free_port());

@@ -1,6 +1,6 @@
 //! What a master that does not lead answers.
 
-use super::{Masters, beside};
+use super::{Masters, beside_ours};
 use crate::support::ensembles::Ensemble;
 use crate::support::raw::{self, exchange, post};
 use crate::support::{finished, get, wait_for};
@@ -64,7 +64,7 @@ fn a_standby_sends_clients_to_the_leader() {
 
 #[test]
 fn ctl_and_execute_find_the_leader() {
-    beside("ctl", 1, |ensemble| {
+    beside_ours("ctl", 1, |ensemble| {
         let masters = Masters::start(&ensemble, 2, &[]);
         let leader = masters.leader();
         let _agent = masters.agent();
