@@ -12,7 +12,7 @@ use crate::local;
 use crate::logging::Log;
 
 pub fn run(program: &str, args: Vec<OsString>) -> ExitCode {
-    let environment = environment();
+    let environment = Flags::environment(environment());
     let (own, passed_on) = match Flags::split(args) {
         Ok(parts) => parts,
         Err(error) => return help::refuse(program, &error),

@@ -3,10 +3,11 @@
 //! Source: local/flags.hpp, local/main.cpp 1.11. There only the environment reached master and agents.
 
 use std::ffi::OsString;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use crate::agent;
-use crate::coordination::url::Url;
+use crate::coordination::url::{Place, Server, Url};
 use crate::flags::common::{self, Logging};
 use crate::flags::{Environment, Error, Flag, Kind, Loaded, Table, Value, Values, given, load};
 use crate::master;
@@ -21,6 +22,15 @@ const LOCAL: &[Flag] = &[
         "/tmp/mesos/work",
         "Directory of the work directories: agents/0/work, agents/0/run and so on.",
     ),
+    Flag::with(
+        "zk",
+        Kind::Bool,
+        "false",
+        "Starts a ZooKeeper in this process, as 'mesos zk serve' in memory is one. The master is elected\n\
+         through it, at zk://127.0.0.1:2181/mesos (see --ip, --zk_port), where agents, frameworks and\n\
+         masters beside this one find it. It ends with this process.",
+    ),
+    Flag::with("zk_port", Kind::Port, "2181", "Port of the ZooKeeper of --zk to listen on"),
 ];
 
 pub fn table() -> Table {
@@ -36,12 +46,20 @@ pub struct Flags {
     pub num_slaves: u64,
     pub work_dir: PathBuf,
     pub logging: Logging,
+    /// Where a ZooKeeper is to listen, through which the master is elected; none: the master leads at once.
+    pub zk: Option<SocketAddr>,
     pub master: master::flags::Flags,
     /// What the agents have in common; see [`Flags::agent`].
     agent: agent::flags::Flags,
 }
 
 impl Flags {
+    /// What of an environment concerns a local cluster: its ZooKeeper is its own, whatever others use.
+    pub fn environment(mut environment: Environment) -> Environment {
+        environment.retain(|(name, _)| !name.eq_ignore_ascii_case("MESOS_ZK"));
+        environment
+    }
+
     /// The arguments for `local` itself, and those for master and agents.
     pub fn split(args: Vec<OsString>) -> Result<(Vec<OsString>, PassedOn), Error> {
         if args.iter().any(|arg| arg == "--help" || arg == "--version") {
@@ -53,6 +71,9 @@ impl Flags {
             let arg = || OsString::from(format!("--{name}={text}"));
             if name == "master" {
                 return Err(Error::invalid(name, "agents of a local cluster have its master"));
+            }
+            if name == "zk" && Url::is_ensemble(&text) {
+                return Err(Error::invalid(name, "a local cluster has a ZooKeeper of its own, or none"));
             }
             if own.find(name).is_some() {
                 parts.0.push(arg());
@@ -86,11 +107,17 @@ impl Flags {
                 add(row.name, value.to_string(), value.to_string());
             }
         }
-        // Agents are new ones each time, so there is nobody for a master to remember.
+        let ip = values.maybe_ip("ip").unwrap_or(Ipv4Addr::LOCALHOST);
+        let zk = values.bool("zk").then(|| SocketAddr::new(ip.into(), values.port("zk_port")));
+        if zk.is_some() {
+            // Replaced by where the ZooKeeper listens, which is not known yet.
+            passed_on.master.push("--zk=zk://127.0.0.1:2181/mesos".into());
+        }
+        // Agents are new ones each time, so there is nobody to remember for a master that is alone.
         let chosen = |arg: &OsString| arg.to_string_lossy().starts_with("--registry=");
         let is_chosen = passed_on.master.iter().any(chosen)
             || environment.iter().any(|(name, _)| name == "MESOS_REGISTRY");
-        if !is_chosen {
+        if !is_chosen && zk.is_none() {
             passed_on.master.push("--registry=in_memory".into());
         }
         // Replaced by the address that the master listens on, which is not known yet.
@@ -98,15 +125,12 @@ impl Flags {
         Ok(Flags {
             num_slaves: values.count("num_slaves"),
             logging: Logging::from_values(&values),
-            master: master::flags::Flags {
-                // There is no other.
-                zk: None,
-                ..master::flags::Flags::from_values(run(
-                    master::flags::table(),
-                    passed_on.master,
-                    environment,
-                )?)?
-            },
+            zk,
+            master: master::flags::Flags::from_values(run(
+                master::flags::table(),
+                passed_on.master,
+                environment,
+            )?)?,
             agent: agent::flags::Flags::from_values(run(
                 agent::flags::table(),
                 passed_on.agent,
@@ -114,6 +138,16 @@ impl Flags {
             )?)?,
             work_dir,
         })
+    }
+
+    /// The flags of the master, with the ZooKeeper that listens here, if there is one.
+    pub fn master(&self, zk: Option<&Url>) -> master::flags::Flags {
+        let mut flags = self.master.clone();
+        if let Some(zk) = zk {
+            flags.values.replace("zk", Value::Text(zk.to_string()));
+            flags.zk = Some(zk.clone());
+        }
+        flags
     }
 
     /// The flags of one agent of the cluster.
@@ -130,6 +164,13 @@ impl Flags {
         flags.runtime_dir = place("runtime_dir", &directory.join("run"));
         flags
     }
+}
+
+/// Where masters are elected through a ZooKeeper that listens here.
+pub fn ensemble(listening: SocketAddr) -> Url {
+    let ip = if listening.ip().is_unspecified() { Ipv4Addr::LOCALHOST.into() } else { listening.ip() };
+    let servers = vec![Server { host: ip.to_string(), port: listening.port() }];
+    Url::ZooKeeper(Place { servers, path: "/mesos".to_owned(), credentials: None })
 }
 
 /// The arguments that are meant for the master and for the agents; some for both.
@@ -161,7 +202,8 @@ mod tests {
     use super::*;
 
     fn local(args: &[&str], environment: &[(&str, &str)]) -> Result<Flags, Error> {
-        let environment: Environment = environment.iter().map(|(k, v)| (k.into(), v.into())).collect();
+        let environment = environment.iter().map(|(k, v)| (k.into(), v.into())).collect();
+        let environment = Flags::environment(environment);
         let (own, passed_on) = Flags::split(args.iter().map(OsString::from).collect())?;
         match load(&table(), own, environment.clone())? {
             Loaded::Run(values) => Flags::from_values(values, passed_on, &environment),
@@ -194,6 +236,22 @@ mod tests {
         let shown = crate::flags::json::texts(&agent.values);
         assert_eq!(shown["runtime_dir"], "/w/agents/1/run");
         assert_eq!(shown["master"], "127.0.0.1:7000");
+    }
+
+    #[test]
+    fn a_zookeeper_of_its_own() {
+        let environment = [("MESOS_ZK", "zk://elsewhere/mesos")];
+        let alone = local(&[], &environment).expect("flags");
+        assert_eq!((alone.zk, alone.master.zk), (None, None));
+        let flags = local(&["--zk", "--zk_port=0"], &environment).expect("flags");
+        assert_eq!(flags.zk.map(|zk| zk.to_string()).as_deref(), Some("127.0.0.1:0"));
+        assert_eq!(flags.master.registry, master::flags::RegistryPlace::Ensemble);
+        let url = ensemble("0.0.0.0:7000".parse().expect("an address"));
+        let master = flags.master(Some(&url));
+        assert_eq!(crate::flags::json::texts(&master.values)["zk"], "zk://127.0.0.1:7000/mesos");
+        assert_eq!(master.zk, Some(url));
+        let Err(refusal) = local(&["--zk=zk://elsewhere/mesos"], &[]) else { panic!("it took it") };
+        assert!(refusal.to_string().contains("of its own"), "{refusal}");
     }
 
     #[test]

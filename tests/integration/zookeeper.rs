@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::support::ensembles::Ensemble;
 use crate::support::zk::{Zk, ask};
-use crate::support::{Cluster, DEADLINE, free_port, mesos, wait_for};
+use crate::support::{Cluster, DEADLINE, Process, free_port, mesos, open_to_all, wait_for};
 
 /// A client with bare hands.
 pub struct Raw(TcpStream);
@@ -299,7 +299,7 @@ fn masters_elect_through_front_ends_of_etcd_of_which_one_is_killed() {
     let url = format!("zk://{},{}/mesos", first.address(), second.address());
     let dir = tempfile::tempdir().expect("a folder");
     let port = free_port();
-    let master = crate::support::Process::start(&[
+    let master = Process::start(&[
         "master".to_owned(),
         "--ip=127.0.0.1".to_owned(),
         "--hostname=localhost".to_owned(),
@@ -325,10 +325,57 @@ fn masters_elect_through_front_ends_of_etcd_of_which_one_is_killed() {
     elects(&url);
 }
 
+#[test]
+fn a_local_cluster_has_one_of_its_own() {
+    let dir = tempfile::tempdir().expect("a folder");
+    open_to_all(dir.path());
+    let (zk, ports) = (free_port(), [free_port(), free_port()]);
+    let url = format!("zk://127.0.0.1:{zk}/mesos");
+    let mut local = Process::start(&[
+        "local".to_owned(),
+        "--zk".to_owned(),
+        format!("--zk_port={zk}"),
+        "--num_slaves=2".to_owned(),
+        "--ip=127.0.0.1".to_owned(),
+        format!("--port={}", ports[0]),
+        format!("--work_dir={}", dir.path().display()),
+        "--resources=cpus:2;mem:512".to_owned(),
+    ]);
+    let state = |port: u16| -> Option<serde_json::Value> {
+        serde_json::from_str(&crate::support::get(port, "/state").ok()?).ok()
+    };
+    wait_for("both agents", || (state(ports[0])?["activated_slaves"] == 2.0).then_some(()));
+    wait_for("its place", || local.log().iter().any(|line| line.contains(&url)).then_some(()));
+    assert_eq!(state(ports[0]).expect("a state")["flags"]["zk"], url.as_str());
+    let at = format!("--zk={url}");
+    let leader = mesos(&["zk", "leader", &at]).out;
+    assert!(leader.contains(&ports[0].to_string()), "{leader}");
+    // Another stands by, and knows who leads.
+    let mut second = Process::start(&[
+        "master".to_owned(),
+        at.clone(),
+        "--ip=127.0.0.1".to_owned(),
+        "--hostname=localhost".to_owned(),
+        format!("--port={}", ports[1]),
+    ]);
+    wait_for("two masters", || (mesos(&["zk", "masters", &at]).out.lines().count() == 2).then_some(()));
+    let led = wait_for("a standby", || state(ports[1])?["leader_info"]["port"].as_u64());
+    assert_eq!(led, u64::from(ports[0]));
+    // Who acts by hand, and who runs something, find the leader and its agents through it.
+    let master = format!("--master={url}");
+    let nodes = mesos(&["ctl", &master, "--timeout=30secs", "agents", "-o", "json"]);
+    let nodes: serde_json::Value = serde_json::from_str(&nodes.out).unwrap_or_else(|_| panic!("{nodes:?}"));
+    assert_eq!(nodes.as_array().map(Vec::len), Some(2), "{nodes}");
+    let done = mesos(&["execute", &master, "--name=n", "--command=true"]);
+    assert_eq!(done.status, Some(0), "{done:?}");
+    assert!(local.running() && second.running());
+    assert_eq!(local.terminate(), Some(0));
+}
+
 /// Two masters of which one leads, and the other when that is killed.
 fn elects(url: &str) {
     let cluster = |port: u16, dir: &std::path::Path| {
-        crate::support::Process::start(&[
+        Process::start(&[
             "master".to_owned(),
             "--ip=127.0.0.1".to_owned(),
             "--hostname=localhost".to_owned(),
