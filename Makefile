@@ -76,8 +76,8 @@ conformance: deps ## real clients, unmodified, against our binary
 	$(CARGO) build -p libmesos
 	$(CARGO) test --test conformance
 
-bench: deps ## figures beside the real Apache Mesos 1.11.0: AGENTS=10000 EACH=5 MANY=50000 READS=10 FOLLOWERS=2000 ONLY=ours DRILLS=20 TASKS=500 SINGLE=200
-	$(CARGO) bench --bench cluster --bench failover --bench agent
+bench: deps ## figures beside the real Apache Mesos 1.11.0 and ZooKeeper 3.8: AGENTS=10000 EACH=5 MANY=50000 READS=10 FOLLOWERS=2000 ONLY=ours DRILLS=20 TASKS=500 SINGLE=200 FOR=5 SESSIONS=1000
+	$(CARGO) bench --bench cluster --bench failover --bench agent --bench zookeeper
 	$(MAKE) pages
 	ONLY=large MESOS_IDLE=60 AGENTS=$(or $(AGENTS),10000) EACH=10 $(CARGO) test --release --test webui -- --nocapture
 

@@ -21,6 +21,7 @@ mod peer;
 mod play;
 mod reads;
 mod report;
+mod setting;
 #[path = "../../tests/support/mod.rs"]
 mod support;
 mod wire;
@@ -29,13 +30,8 @@ use std::path::Path;
 
 use play::Size;
 use report::Figures;
+use setting::{number, open_files};
 use support::Process;
-
-fn number(name: &str, default: usize) -> usize {
-    std::env::var(name).ok().filter(|text| !text.is_empty()).map_or(default, |text| {
-        text.parse().unwrap_or_else(|_| panic!("{name}: expected a number, got '{text}'"))
-    })
-}
 
 fn ours(port: u16, dir: &Path) -> Process {
     Process::start(&[
@@ -52,16 +48,6 @@ fn ours(port: u16, dir: &Path) -> Process {
 
 fn theirs(port: u16, dir: &Path) -> Process {
     peer::master(port, dir, &[("MESOS_ALLOCATION_INTERVAL", "1secs")])
-}
-
-/// Each address has a connection to the master and one from it, here and there.
-fn open_files() {
-    use nix::sys::resource::{Resource, getrlimit, setrlimit};
-    let raised = getrlimit(Resource::RLIMIT_NOFILE)
-        .and_then(|(_, most)| setrlimit(Resource::RLIMIT_NOFILE, most, most));
-    if let Err(error) = raised {
-        eprintln!("the limit of open files stays as it is ({error}): large clusters may not fit");
-    }
 }
 
 fn run(work: impl Future<Output = Figures>) -> Figures {
@@ -102,7 +88,7 @@ fn main() {
         kept += &report::lines(key, &done);
         figures.push(done);
     }
-    report::print(&figures[0], &figures[1]);
+    report::print(("mesos", &figures[0]), ("Apache 1.11.0", &figures[1]));
     let file = support::cache_dir("bench.jsonl");
     std::fs::create_dir_all(file.parent().expect("a folder")).expect("the target folder");
     std::fs::write(&file, kept).expect("the target folder");

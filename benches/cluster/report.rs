@@ -1,4 +1,4 @@
-//! The figures of both masters side by side.
+//! The figures of ours and of another side by side.
 
 use serde_json::json;
 
@@ -19,7 +19,7 @@ pub enum Kind {
     Size,
 }
 
-/// One figure of one master.
+/// One figure of one of them.
 #[derive(Clone, Debug)]
 pub struct Figure {
     pub line: String,
@@ -28,7 +28,7 @@ pub struct Figure {
     pub value: f64,
 }
 
-/// What one master did.
+/// What one of them did.
 #[derive(Debug, Default)]
 pub struct Figures(pub Vec<Figure>);
 
@@ -60,9 +60,8 @@ fn said(kind: Kind, value: f64) -> String {
 }
 
 /// The table: ours, theirs, and ours as a part of theirs (rates: as a multiple).
-pub fn print(ours: &Figures, theirs: &Figures) {
-    let title = ["line", "figure", "mesos", "Apache 1.11.0", "ratio"];
-    println!("{:<44} {:<22} {:>12} {:>14} {:>8}", title[0], title[1], title[2], title[3], title[4]);
+pub fn print((our_name, ours): (&str, &Figures), (their_name, theirs): (&str, &Figures)) {
+    println!("{:<44} {:<22} {our_name:>12} {their_name:>14} {:>8}", "line", "figure", "ratio");
     for figure in &ours.0 {
         let other = theirs.get(&figure.line, figure.name);
         let ratio = match other {

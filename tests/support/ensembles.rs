@@ -115,6 +115,14 @@ struct Server {
 impl Ensemble {
     /// ZooKeeper; none, and a word about it, where it is not to be had.
     pub fn zookeeper(test: &str, servers: usize) -> Option<Ensemble> {
+        // Data of tests need not survive the machine.
+        const QUICK: &[&str] =
+            &["-Xmx96m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Dzookeeper.forceSync=no"];
+        Ensemble::zookeeper_with(test, servers, QUICK)
+    }
+
+    /// ZooKeeper with these options of Java.
+    pub fn zookeeper_with(test: &str, servers: usize, java: &'static [&'static str]) -> Option<Ensemble> {
         said(test, "ZooKeeper", zookeeper_root().is_some()).then_some(())?;
         let jars = zookeeper_root()?.join("usr/share/java");
         let classes: Vec<String> =
@@ -140,9 +148,7 @@ impl Ensemble {
             let classes = classes.clone();
             let start = move || {
                 let mut command = Command::new("java");
-                command.args(["-Xmx96m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp", &classes]);
-                // Data of tests need not survive the machine.
-                command.arg("-Dzookeeper.forceSync=no");
+                command.args(java).args(["-cp", &classes]);
                 command.arg("org.apache.zookeeper.server.quorum.QuorumPeerMain").arg(&file);
                 Process::of(command, "zookeeper".to_owned())
             };
@@ -280,6 +286,11 @@ impl Ensemble {
     /// The port of a server.
     pub fn port(&self, index: usize) -> u16 {
         self.servers[index].port
+    }
+
+    /// A server's process; none while it is killed.
+    pub fn pid(&self, index: usize) -> Option<u32> {
+        self.servers[index].process.as_ref().map(Process::pid)
     }
 
     pub fn count(&self) -> usize {
