@@ -37,6 +37,9 @@ public class JobTracker implements Scheduler {
 
   final BlockingQueue<Called> called = new LinkedBlockingQueue<>();
   /** Offers that came while something else was waited for. */
+  /** What is not taken may be offered again at once. */
+  static final Filters SOON = Filters.newBuilder().setRefuseSeconds(0).build();
+
   final List<Offer> offers = new ArrayList<>();
   /** Tasks whose updates may be told again, after their agent was away. */
   final List<String> finished = new ArrayList<>();
@@ -182,6 +185,11 @@ public class JobTracker implements Scheduler {
     for (int attempt = 0; attempt < 100; ++attempt) {
       String id = task + "." + attempt;
       Offer offer = offer();
+      // While the old one is being cleared away, what is offered may be what it left over.
+      while (cpus(offer.getResourcesList()) < cpus(task(id, offer, executor, "").getResourcesList()) + cpus(executor.getResourcesList())) {
+        equal(driver.declineOffer(offer.getId(), SOON), Status.DRIVER_RUNNING);
+        offer = offer();
+      }
       launch(offer, task(id, offer, executor, ""));
       while (true) {
         Called one = next();
@@ -197,6 +205,10 @@ public class JobTracker implements Scheduler {
       }
     }
     throw new AssertionError("no other tracker");
+  }
+
+  static double cpus(List<Resource> resources) {
+    return resources.stream().filter(one -> one.getName().equals("cpus")).mapToDouble(one -> one.getScalar().getValue()).sum();
   }
 
   Offer offer() throws InterruptedException {
@@ -255,8 +267,7 @@ public class JobTracker implements Scheduler {
   }
 
   void launch(Offer offer, TaskInfo task) {
-    Filters soon = Filters.newBuilder().setRefuseSeconds(0).build();
-    equal(driver.launchTasks(offer.getId(), Collections.singletonList(task), soon), Status.DRIVER_RUNNING);
+    equal(driver.launchTasks(offer.getId(), Collections.singletonList(task), SOON), Status.DRIVER_RUNNING);
   }
 
   void stop() {
