@@ -171,7 +171,7 @@ export interface Watched {
 export async function open(url: string, options: BrowserContextOptions = {}): Promise<Watched> {
   const context = await (await theBrowser()).newContext({ viewport: { width: 1400, height: 900 }, reducedMotion: "reduce", ...options });
   const page = await context.newPage();
-  page.setDefaultTimeout(15_000);
+  page.setDefaultTimeout(60_000);
   const faults: string[] = [];
   page.on("console", (message) => {
     if (message.type() === "error" || message.type() === "warning") faults.push(`${message.type()}: ${message.text()} (${message.location().url})`);

@@ -7,7 +7,7 @@ use base64::Engine as _;
 use mesos::proto::{self, Message, TaskState, internal};
 use serde_json::{Value, json};
 
-use crate::support::libprocess::{Incoming, bytes};
+use crate::support::libprocess::{Arrivals, Arrived, Incoming, bytes};
 use crate::support::scheduler::{Scheduler, command_task, framework, scalar, with};
 use crate::support::{Cluster, get, wait_for};
 
@@ -91,13 +91,16 @@ impl Executor {
 
 /// The next message on the link, whatever it is.
 fn heard(link: &mut Incoming) -> Message {
-    let arrived = link.next().expect("a link that stays");
+    read(&link.next().expect("a link that stays"))
+}
+
+fn read(arrived: &Arrived) -> Message {
     assert!(arrived.path.starts_with("/executor(1)/"), "{}", arrived.path);
     Message::decode(arrived.path.rsplit('/').next().unwrap(), &arrived.body).expect("a message")
 }
 
-fn acknowledged(link: &mut Incoming, update: &internal::StatusUpdateMessage) {
-    let Message::StatusUpdateAcknowledgement(heard) = heard(link) else { panic!("no acknowledgement") };
+fn acknowledged(heard: Message, update: &internal::StatusUpdateMessage) {
+    let Message::StatusUpdateAcknowledgement(heard) = heard else { panic!("no acknowledgement") };
     assert_eq!(Some(&heard.uuid), update.update.uuid.as_ref());
     assert_eq!(heard.task_id, update.update.status.task_id);
 }
@@ -135,7 +138,7 @@ fn a_v0_executor_from_its_registration_to_its_shutdown() {
     let running = executor.update("one", TaskState::TaskRunning);
     for _ in 0..2 {
         executor.say(running.clone());
-        acknowledged(&mut link, &running);
+        acknowledged(heard(&mut link), &running);
     }
     let status = scheduler.status("one");
     assert_eq!((&status["state"], &status["source"]), (&json!("TASK_RUNNING"), &json!("SOURCE_EXECUTOR")));
@@ -160,11 +163,11 @@ fn a_v0_executor_from_its_registration_to_its_shutdown() {
     assert_eq!(kill.task_id.value, "one");
     let killed = executor.update("one", TaskState::TaskKilled);
     executor.say(killed.clone());
-    acknowledged(&mut link, &killed);
+    acknowledged(heard(&mut link), &killed);
     assert_eq!(scheduler.status("one")["state"], "TASK_KILLED");
     let finished = executor.update("two", TaskState::TaskFinished);
     executor.say(finished.clone());
-    acknowledged(&mut link, &finished);
+    acknowledged(heard(&mut link), &finished);
     assert_eq!(scheduler.status("two")["state"], "TASK_FINISHED");
 
     scheduler.teardown();
@@ -184,12 +187,18 @@ fn a_v0_executor_outlives_its_agent() {
     let Message::RunTask(run) = heard(&mut link) else { panic!("no task") };
     let running = executor.update("one", TaskState::TaskRunning);
     executor.say(running.clone());
-    acknowledged(&mut link, &running);
+    acknowledged(heard(&mut link), &running);
     assert_eq!(scheduler.status("one")["state"], "TASK_RUNNING");
 
+    // What was not started yet ends with the agent that was to start it.
+    wait_for("the container", || {
+        get(cluster.agent_ports[0], "/containers").ok().filter(|text| text.contains("\"executor_pid\""))
+    });
     cluster.restart_agent(0, &patient);
-    let mut link = Incoming::accept(&executor.listener);
-    let Message::ReconnectExecutor(reconnect) = heard(&mut link) else { panic!("not called") };
+    let listener = executor.listener.try_clone().unwrap();
+    // It calls over a connection for that one message, and links when it is answered.
+    let mut arrivals = Arrivals::of(&listener);
+    let Message::ReconnectExecutor(reconnect) = read(&arrivals.next()) else { panic!("not called") };
     assert_eq!(reconnect.agent_id, executor.agent_id);
     executor.out = TcpStream::connect(("127.0.0.1", cluster.agent_ports[0])).unwrap();
     let finished = executor.update("one", TaskState::TaskFinished);
@@ -199,17 +208,15 @@ fn a_v0_executor_outlives_its_agent() {
         tasks: vec![run.task],
         updates: vec![finished.update.clone()],
     });
-    // It was called over a connection for that one message; now the agent links to it.
-    let mut link = Incoming::accept(&executor.listener);
-    let Message::ExecutorReregistered(back) = heard(&mut link) else { panic!("not taken back") };
+    let Message::ExecutorReregistered(back) = read(&arrivals.next()) else { panic!("not taken back") };
     assert_eq!(back.agent_id, executor.agent_id);
-    acknowledged(&mut link, &finished);
+    acknowledged(read(&arrivals.next()), &finished);
     // The agent may have been killed before the first update's acknowledgement reached it; then it says it again.
     let status = std::iter::repeat_with(|| scheduler.status("one")).find(|s| s["state"] != "TASK_RUNNING");
     let status = status.expect("endless");
     assert_eq!((&status["state"], &status["source"]), (&json!("TASK_FINISHED"), &json!("SOURCE_EXECUTOR")));
     scheduler.teardown();
-    assert!(matches!(heard(&mut link), Message::ShutdownExecutor(_)));
+    assert!(matches!(read(&arrivals.next()), Message::ShutdownExecutor(_)));
 }
 
 /// Who is not the executor is not heard, and who is not expected is sent away.
@@ -244,6 +251,6 @@ fn others_do_not_speak_for_a_v0_executor() {
     assert_eq!(scheduler.next("MESSAGE")["message"]["data"], base64(b"truth"));
     let running = executor.update("one", TaskState::TaskRunning);
     executor.say(running.clone());
-    acknowledged(&mut link, &running);
+    acknowledged(heard(&mut link), &running);
     assert_eq!(scheduler.status("one")["state"], "TASK_RUNNING");
 }

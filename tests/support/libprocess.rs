@@ -18,6 +18,29 @@ pub struct Arrived {
     pub body: Vec<u8>,
 }
 
+/// All connections that are opened to us: who sends one message and links then may say the next over either.
+pub struct Arrivals<'a> {
+    listener: &'a TcpListener,
+    links: Vec<Incoming>,
+}
+
+impl Arrivals<'_> {
+    pub fn of(listener: &TcpListener) -> Arrivals<'_> {
+        listener.set_nonblocking(true).unwrap();
+        Arrivals { listener, links: Vec::new() }
+    }
+
+    /// The next message, whichever way it comes.
+    pub fn next(&mut self) -> Arrived {
+        wait_for("a message", || {
+            if let Ok((stream, _)) = self.listener.accept() {
+                self.links.push(Incoming { stream, buffer: Vec::new() });
+            }
+            self.links.iter_mut().find_map(Incoming::poll)
+        })
+    }
+}
+
 /// One connection that somebody opened to us, read message by message.
 pub struct Incoming {
     pub stream: TcpStream,
@@ -49,6 +72,16 @@ impl Incoming {
                 Err(_) => return None,
             }
         }
+    }
+
+    /// A message that is there already.
+    fn poll(&mut self) -> Option<Arrived> {
+        self.stream.set_nonblocking(true).unwrap();
+        let mut piece = [0; 4096];
+        while let Ok(count @ 1..) = self.stream.read(&mut piece) {
+            self.buffer.extend_from_slice(&piece[..count]);
+        }
+        self.take()
     }
 
     /// The next message called so; others on the way are dropped.
