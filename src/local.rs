@@ -42,6 +42,8 @@ pub enum StartError {
 
 /// A cluster that serves.
 pub struct Cluster {
+    /// Where frameworks and agents find its master: `host:port`, or `zk://…` with a ZooKeeper.
+    pub address: Url,
     /// Why a ZooKeeper of ours ended.
     zk: Option<oneshot::Receiver<String>>,
     master: oneshot::Receiver<String>,
@@ -85,7 +87,7 @@ pub async fn start(flags: &Flags, log: &Log) -> Result<Cluster, StartError> {
         agents.push(Agent { ended: running.ended, leaver: running.leaver });
     }
     info!(at = %address, master = %master.address, agents = agents.len(), "local cluster serves");
-    Ok(Cluster { zk, master: master.ended, _candidacy: master.withdrawal, agents, patience })
+    Ok(Cluster { address, zk, master: master.ended, _candidacy: master.withdrawal, agents, patience })
 }
 
 async fn zookeeper(listen: SocketAddr) -> Result<zk::run::Running, zk::run::StartError> {

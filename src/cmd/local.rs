@@ -1,6 +1,7 @@
-//! `mesos local`: a master and its agents in one process.
+//! `mesos local`: a master and its agents in one process. When all serve, it prints where its master is found.
 
 use std::ffi::OsString;
+use std::io::Write as _;
 use std::process::ExitCode;
 
 use tracing::{error, info};
@@ -31,6 +32,8 @@ async fn serve(flags: Flags, log: Log) -> ExitCode {
         Ok(cluster) => cluster,
         Err(error) => return shell::failed(&error),
     };
+    // Nobody has to read it, and a closed pipe is no reason to end.
+    writeln!(std::io::stdout(), "{}", cluster.address).ok();
     let status = tokio::select! {
         signal = shell::told_to_end() => {
             info!(signal, "ending");

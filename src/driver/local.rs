@@ -1,23 +1,21 @@
 //! `local` for a master: a cluster of this process's own, in a process beside it, which is `mesos local`. All drivers
-//! here share it; it ends with the process.
+//! here share it; it ends with the process. Where its master is, it prints.
 //!
 //! Source: `local::launch`, as sched.cpp 1.11 calls it, which runs the cluster among the driver's own threads.
 #![expect(clippy::disallowed_methods, reason = "a shell: starts a process, and reads what it says")]
 
 use std::collections::VecDeque;
 use std::io::{BufRead, BufReader};
-use std::process::{ChildStderr, Command, Stdio};
+use std::process::{Child, ChildStderr, Command, Stdio};
 use std::sync::OnceLock;
 use std::sync::mpsc::{Sender, channel};
+use std::thread::Builder;
 
 use crate::coordination::url::Url;
 use crate::posix::start::{Tie, detach};
 
 /// The program, as `PATH` finds it.
 const PROGRAM: &str = "mesos";
-
-/// What it logs as soon as its master and agents serve, before the master's address.
-const SERVES: &str = "local cluster serves master=";
 
 /// How much of what a cluster said that did not come up is told.
 const LAST_LINES: usize = 3;
@@ -44,42 +42,61 @@ fn start(quiet: bool) -> Result<Url, String> {
             command.env_remove(name);
         }
     }
-    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     detach(&mut command, None, Tie::EndsWithParent);
     let (say, said) = channel();
-    // The cluster ends with the thread that started it, and this one reads until the cluster has ended.
-    let thread = std::thread::Builder::new().name("mesos-local".to_owned());
+    // The cluster ends with the thread that started it, which waits until the cluster has ended.
     let run = move || match command.spawn() {
         Err(error) => {
             let _ = say.send(Err(format!("Failed to start a local cluster: `{PROGRAM}` on PATH: {error}")));
         }
-        Ok(mut child) => {
-            if let Some(log) = child.stderr.take() {
-                read(log, quiet, &say);
-            }
-            let _ = child.wait();
-        }
+        Ok(child) => attend(child, quiet, &say),
     };
-    thread.spawn(run).map_err(|error| format!("Failed to start a local cluster: {error}"))?;
+    thread("mesos-local", run)?;
     let address = said.recv().unwrap_or_else(|_| Err("The local cluster said nothing".to_owned()))?;
     Url::parse(&address).map_err(|error| error.to_string())
 }
 
-/// Passes the log on, and says the address that it names, or how it ended before.
-fn read(log: ChildStderr, quiet: bool, say: &Sender<Result<String, String>>) {
+fn thread(name: &str, run: impl FnOnce() + Send + 'static) -> Result<(), String> {
+    let started = Builder::new().name(name.to_owned()).spawn(run);
+    started.map(drop).map_err(|error| format!("Failed to start a local cluster: {error}"))
+}
+
+/// Says the address that the cluster prints, or how it ended before.
+fn attend(mut child: Child, quiet: bool, say: &Sender<Result<String, String>>) {
+    let (tell, told) = channel();
+    if let Some(log) = child.stderr.take() {
+        let reading = thread("mesos-local-log", move || drop(tell.send(last_lines(log, quiet))));
+        if let Err(error) = reading {
+            let _ = say.send(Err(error));
+            let _ = child.kill();
+        }
+    }
+    let mut address = String::new();
+    if let Some(out) = child.stdout.take() {
+        // What cannot be read counts as not said.
+        let _ = BufReader::new(out).read_line(&mut address);
+    }
+    if !address.is_empty() {
+        // Nobody listens if the log could not be read.
+        let _ = say.send(Ok(address.trim_end().to_owned()));
+    }
+    let last = told.recv().unwrap_or_default();
+    let _ = say.send(Err(format!("The local cluster ended: {}", last.join("; "))));
+    let _ = child.wait();
+}
+
+/// Passes the log on until it ends, and returns its end.
+fn last_lines(log: ChildStderr, quiet: bool) -> Vec<String> {
     let mut last = VecDeque::new();
     for line in BufReader::new(log).lines().map_while(Result::ok) {
         if !quiet {
             eprintln!("{line}");
-        }
-        if let Some(address) = line.split_once(SERVES).and_then(|(_, rest)| rest.split(' ').next()) {
-            // Nobody listens any more if it came up before.
-            let _ = say.send(Ok(address.to_owned()));
         }
         if last.len() == LAST_LINES {
             last.pop_front();
         }
         last.push_back(line);
     }
-    let _ = say.send(Err(format!("The local cluster ended: {}", Vec::from(last).join("; "))));
+    last.into()
 }

@@ -22,6 +22,13 @@ pub fn library() -> &'static Path {
             "--profile",
             profile,
         ]);
+        // What cargo tells tests of their package would have build scripts run anew, now and at the next build.
+        let is_told = |name: &str| {
+            name == "OUT_DIR" || ["CARGO_PKG_", "CARGO_MANIFEST_"].iter().any(|start| name.starts_with(start))
+        };
+        for (name, _) in std::env::vars().filter(|(name, _)| is_told(name)) {
+            command.env_remove(name);
+        }
         command.arg("--target-dir").arg(folder.parent().expect("a target folder"));
         let built = command.output().expect("cargo starts");
         assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
