@@ -254,6 +254,14 @@ impl Scheduler {
             "filters": {"refuse_seconds": refuse_seconds}}}));
     }
 
+    /// No offers from now on; those that it has are given back.
+    pub fn suppress(&mut self) {
+        self.accepted(json!({"type": "SUPPRESS"}));
+        while let Some(offer) = self.offer_within(Duration::from_millis(200)) {
+            self.decline(&offer, 0.0);
+        }
+    }
+
     pub fn kill(&self, task: &str) {
         self.accepted(json!({"type": "KILL", "kill": {"task_id": {"value": task}}}));
     }

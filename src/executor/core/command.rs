@@ -2,7 +2,7 @@
 //!
 //! Source: launcher/executor.cpp 1.11 with `MESOS_HTTP_COMMAND_EXECUTOR=1`. It differs in these: a command that
 //! cannot be started is TASK_FAILED with the reason, not an executor that aborts; a task's environment has
-//! `MESOS_TASK_ID`.
+//! `MESOS_TASK_ID`; the last update waits for an agent that went away as long as the executor itself does.
 
 use std::time::Duration;
 
@@ -131,6 +131,10 @@ impl State {
                 self.give_up(out);
             }
             Event::Timer(Timer::Unacknowledged) if self.shutting_down => out.push(Effect::Exit(0)),
+            // Nobody is there who could; the agent that comes back within its time is told.
+            Event::Timer(Timer::Unacknowledged) if self.session.is_away() => {
+                out.push(Effect::Wake { at: now + ACKNOWLEDGEMENT_PATIENCE, timer: Timer::Unacknowledged });
+            }
             Event::Timer(Timer::Unacknowledged) => {
                 let text = "Did not receive ACK for the terminal status update from the agent";
                 out.push(Effect::Log(Level::Error, text.to_owned()));

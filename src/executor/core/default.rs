@@ -129,6 +129,10 @@ impl State {
                 self.kill_all(out);
                 out.push(Effect::Exit(1));
             }
+            // Nobody is there who could acknowledge; the agent that comes back within its time is told.
+            Event::Timer(Timer::Unacknowledged) if self.session.is_away() && !self.shutting_down => {
+                out.push(Effect::Wake { at: now + ACKNOWLEDGEMENT_PATIENCE, timer: Timer::Unacknowledged });
+            }
             // A group may have come since.
             Event::Timer(Timer::Unacknowledged) if self.tasks.is_empty() => out.push(Effect::Exit(0)),
             _ => {}

@@ -63,8 +63,10 @@ pub struct Session {
     /// When the agent went away; until it is back.
     away: Option<u64>,
     framework: Option<FrameworkInfo>,
-    /// In the order in which they were sent.
+    /// In the order in which they were made.
     unacknowledged: Vec<TaskStatus>,
+    /// How many of these, from the first on, the agent was told since it was connected to.
+    told: usize,
     random: ChaCha8Rng,
 }
 
@@ -78,6 +80,7 @@ impl Session {
             away: None,
             framework: None,
             unacknowledged: Vec::new(),
+            told: 0,
             random,
         }
     }
@@ -89,6 +92,11 @@ impl Session {
 
     pub fn is_subscribed(&self) -> bool {
         self.phase == Phase::Subscribed
+    }
+
+    /// Whether it waits for an agent that went away.
+    pub fn is_away(&self) -> bool {
+        self.away.is_some()
     }
 
     /// Whether the agent knows all that there is to know.
@@ -163,6 +171,7 @@ impl Session {
 
     /// `Outcome::Subscribe` goes on here, with the tasks that the agent may not know.
     pub fn subscribe(&mut self, tasks: Vec<TaskInfo>, out: &mut Effects) {
+        self.told = self.unacknowledged.len();
         let update = |status: &TaskStatus| call::Update { status: status.clone() };
         let unacknowledged_updates = self.unacknowledged.iter().map(update).collect();
         let subscribe = call::Subscribe { unacknowledged_tasks: tasks, unacknowledged_updates };
@@ -211,6 +220,7 @@ impl Session {
                     out.push(Effect::Log(Level::Info, format!("Subscribed executor on {host}")));
                     self.framework = Some(subscribed.framework_info.clone());
                     self.phase = Phase::Subscribed;
+                    self.tell(out);
                 }
                 Outcome::Nothing
             }
@@ -239,6 +249,7 @@ impl Session {
             return Outcome::Nothing;
         };
         let status = self.unacknowledged.remove(index);
+        self.told -= usize::from(index < self.told);
         Outcome::Acknowledged { state: status.state(), task: status.task_id }
     }
 
@@ -249,7 +260,7 @@ impl Session {
         capabilities.into_iter().any(|capability| capability.r#type() == kind)
     }
 
-    /// Sends an update, now if subscribed, else with the next SUBSCRIBE.
+    /// Sends an update: now if subscribed, as soon as that is if SUBSCRIBE is under way, else with the next SUBSCRIBE.
     pub fn update(&mut self, now: Time, task: &TaskId, report: Report, out: &mut Effects) {
         let status = TaskStatus {
             task_id: task.clone(),
@@ -264,11 +275,19 @@ impl Session {
             uuid: Some(Bytes::copy_from_slice(self.uuid().as_bytes())),
             ..TaskStatus::default()
         };
-        self.unacknowledged.push(status.clone());
+        self.unacknowledged.push(status);
         if self.is_subscribed() {
-            let update = Some(call::Update { status });
+            self.tell(out);
+        }
+    }
+
+    /// Sends the updates that the agent was not told yet.
+    fn tell(&mut self, out: &mut Effects) {
+        for status in &self.unacknowledged[self.told..] {
+            let update = Some(call::Update { status: status.clone() });
             self.call(call::Type::Update, Call { update, ..Call::default() }, out);
         }
+        self.told = self.unacknowledged.len();
     }
 
     pub fn uuid(&mut self) -> uuid::Uuid {

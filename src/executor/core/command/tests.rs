@@ -250,6 +250,7 @@ fn with_checkpoints_it_waits_and_tells_what_was_missed() {
     driver.happen(Event::Disconnected("refused".to_owned()));
     driver.pass(3);
     assert_eq!(driver.connects, 3);
+    driver.pass(10 * 60);
     driver.happen(Event::Connected);
     let subscribe = driver.subscribes.last().unwrap();
     let states: Vec<&str> =
@@ -259,6 +260,27 @@ fn with_checkpoints_it_waits_and_tells_what_was_missed() {
     driver.agent(subscribed(false));
     driver.pass(20 * 60);
     assert_eq!(driver.exit, Some(1), "nobody acknowledged within a minute");
+}
+
+/// Too late for SUBSCRIBE, and too early for an update.
+#[test]
+fn what_happens_while_it_subscribes_is_told_once_it_is() {
+    let mut driver = Driver::subscribed(State::new(checkpointed()));
+    driver.agent(launch(task("t")));
+    driver.happen(Event::Started { task: "t".into(), pid: 42 });
+    driver.acknowledge(0);
+    driver.happen(Event::Disconnected("reset".to_owned()));
+    driver.pass(3);
+    driver.happen(Event::Connected);
+    driver.happen(Event::Ended { task: "t".into(), end: End::Code(0) });
+    let subscribe = driver.subscribes.last().unwrap();
+    assert_eq!(subscribe.unacknowledged_updates.len(), 1, "TASK_RUNNING");
+    assert_eq!(driver.states(), ["TASK_STARTING", "TASK_RUNNING"]);
+    driver.agent(subscribed(false));
+    assert_eq!(driver.states(), ["TASK_STARTING", "TASK_RUNNING", "TASK_FINISHED"]);
+    driver.acknowledge(1);
+    driver.acknowledge(2);
+    assert_eq!(driver.exit, Some(0));
 }
 
 #[test]
