@@ -218,10 +218,12 @@ impl Serving {
                         if let Written::Behind(by) = written
                             && !self.was_ours(&by).await?
                         {
-                            self.unlease(&timeouts);
                             // As if it had come after what another front end did.
                             events = again.unwrap_or_default();
                             continue;
+                        }
+                        if let Store::Etcd(etcd) = &mut self.store {
+                            etcd.placed(&records);
                         }
                     }
                 }
@@ -292,16 +294,6 @@ impl Serving {
                         return Ok(false);
                     }
                 }
-            }
-        }
-    }
-
-    /// Sessions that did not come to be have leases that end by themselves.
-    fn unlease(&mut self, sessions: &[(i64, i32)]) {
-        let Store::Etcd(etcd) = &mut self.store else { return };
-        for (id, _) in sessions {
-            if self.server.tree().session(*id).is_none() {
-                etcd.forget(*id);
             }
         }
     }

@@ -135,6 +135,35 @@ fn the_java_client_sees_a_zookeeper() {
     assert!(differing.is_empty(), "{differing:#?}\n--- ours:\n{ours}\n--- real:\n{real}");
 }
 
+/// `Reconnect.java` on these servers: what its client hears whose connection breaks, and whose session ends.
+fn java_comes_back(servers: &str) -> Option<String> {
+    let program = "tests/conformance/java_zookeeper/Reconnect.java";
+    let mut command = ensembles::java()?;
+    command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join(program)).args(servers.split(','));
+    let done = finished(command);
+    assert_eq!(done.status, Some(0), "{}\n{}", done.out, done.err);
+    Some(done.out)
+}
+
+/// It is told what it missed and keeps its other watches, also when it comes back to another front end.
+#[test]
+fn the_java_client_comes_back_to_its_session() {
+    let Some(real) = Ensemble::zookeeper("Reconnect.java", 1) else { return };
+    let real = java_comes_back(&real.servers()).expect("Java runs");
+    assert!(real.contains("the same session: true"), "{real}");
+    let comes_back = |store: &str, ends: usize| {
+        let ends: Vec<Zk> = (0..ends).map(|_| Zk::start(store)).collect();
+        let servers: Vec<String> = ends.iter().map(Zk::address).collect();
+        assert_eq!(java_comes_back(&servers.join(",")).expect("Java runs"), real, "{store}");
+    };
+    let dir = tempfile::tempdir().expect("a folder");
+    comes_back("memory", 1);
+    comes_back(&format!("file://{}", dir.path().display()), 1);
+    if let Some(etcd) = Ensemble::etcd("Reconnect.java", 1) {
+        comes_back(&etcd.url(), 2);
+    }
+}
+
 /// Lines of the one that are not in the other, and the other way round.
 fn diff(one: &str, other: &str) -> Vec<String> {
     let only = |a: &str, b: &str| -> Vec<String> {

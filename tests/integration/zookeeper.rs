@@ -23,8 +23,18 @@ impl Raw {
         Raw::resumed(port, &[0; 8], &[0; 16]).0
     }
 
+    /// The same, of a server that may not be able to begin one right now.
+    pub fn greeted_at_last(port: u16) -> Raw {
+        wait_for("a session", || Some(Raw::welcomed(port, &[0; 8], &[0; 16])?.0))
+    }
+
     /// With a session that it had, by its number and password; and those that it has now.
     fn resumed(port: u16, session: &[u8], password: &[u8]) -> (Raw, Vec<u8>, Vec<u8>) {
+        Raw::welcomed(port, session, password).expect("a welcome")
+    }
+
+    /// None if the connection ends instead.
+    fn welcomed(port: u16, session: &[u8], password: &[u8]) -> Option<(Raw, Vec<u8>, Vec<u8>)> {
         let mut raw = Raw::connect(port);
         let mut hello = [0; 12].to_vec();
         hello.extend(4000_i32.to_be_bytes());
@@ -33,9 +43,9 @@ impl Raw {
         hello.extend(password);
         hello.push(0);
         raw.send(&hello);
-        let welcome = raw.frame().expect("a welcome");
+        let welcome = raw.frame()?;
         assert_eq!(welcome.len(), 37);
-        (raw, welcome[8..16].to_vec(), welcome[20..36].to_vec())
+        Some((raw, welcome[8..16].to_vec(), welcome[20..36].to_vec()))
     }
 
     fn send(&mut self, body: &[u8]) {

@@ -20,7 +20,7 @@ impl Round<'_> {
         let (least, most) = self.server.settings.timeouts_ms;
         let timeout_ms = hello.timeout_ms.clamp(least, most);
         let session = match hello.session {
-            0 => Some(self.begin(timeout_ms)),
+            0 => Some(self.begin(conn, timeout_ms)),
             _ => self.resume(hello, timeout_ms),
         };
         let Some((id, password, timeout_ms)) = session else {
@@ -40,15 +40,21 @@ impl Round<'_> {
         self.steps.push(Step::Send { conn, frame });
     }
 
-    fn begin(&mut self, timeout_ms: i32) -> (i64, [u8; 16], i32) {
-        // The highest bit stays clear: a lease has the same number.
-        let id = loop {
-            let id = self.server.chance.random_range(1..i64::MAX);
-            if self.turn.tree.session(id).is_none() {
-                break id;
-            }
-        };
-        let password = self.server.chance.random();
+    fn begin(&mut self, conn: ConnId, timeout_ms: i32) -> (i64, [u8; 16], i32) {
+        let server = &mut *self.server;
+        // A draft that is made again names the same session: the store may have a lease for it by then.
+        let drawn = server.drawn.get(&conn).copied();
+        let (id, password) =
+            drawn.filter(|(id, _)| self.turn.tree.session(*id).is_none()).unwrap_or_else(|| {
+                loop {
+                    // The highest bit stays clear: a lease has the same number.
+                    let id = server.chance.random_range(1..i64::MAX);
+                    if self.turn.tree.session(id).is_none() {
+                        break (id, server.chance.random());
+                    }
+                }
+            });
+        server.drawn.insert(conn, (id, password));
         self.turn.open(id, Session { timeout_ms, password, ephemerals: Default::default() });
         (id, password, timeout_ms)
     }

@@ -212,6 +212,8 @@ pub struct Server {
     watches: Watches,
     deadlines: Deadlines,
     chance: ChaCha12Rng,
+    /// Sessions of drafts, by the connections that they are for, with their passwords.
+    drawn: std::collections::HashMap<ConnId, (i64, [u8; 16])>,
 }
 
 impl Server {
@@ -224,7 +226,7 @@ impl Server {
         }
         let state = State { tree, conns: HashMap::new(), bound: HashMap::new() };
         let chance = ChaCha12Rng::from_seed(seed);
-        Server { settings, state, watches: Watches::default(), deadlines, chance }
+        Server { settings, state, watches: Watches::default(), deadlines, chance, drawn: Default::default() }
     }
 
     pub fn tree(&self) -> &Tree {
@@ -283,10 +285,12 @@ impl Server {
                     out.push(Effect::Send { conn, frame: wire::event(change, &path) });
                 }
                 Step::Close { conn, why } => {
+                    self.drawn.remove(&conn);
                     self.watches.forget(conn);
                     out.push(Effect::Close { conn, why });
                 }
                 Step::Bind { conn, session, timeout_ms } => {
+                    self.drawn.remove(&conn);
                     if self.settings.expires {
                         self.deadlines.begin(session, timeout_ms, now.since_start);
                     }

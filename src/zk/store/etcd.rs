@@ -27,7 +27,7 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 use super::Error;
-use crate::coordination::etcd::connect;
+use super::members::Members;
 use crate::coordination::url::{Place, Tls};
 use crate::zk::core::records::{HEAD, Head, Records};
 use crate::zk::core::tree::Tree;
@@ -37,7 +37,7 @@ use crate::zk::core::turn::Key;
 pub const MOST: usize = 60;
 
 /// How long one request may take, and before what failed is tried again.
-const PATIENCE: Duration = Duration::from_secs(3);
+pub(super) const PATIENCE: Duration = Duration::from_secs(3);
 const AGAIN: Duration = Duration::from_millis(100);
 
 /// Records in one answer while everything is read.
@@ -70,10 +70,12 @@ struct Lease {
     kept: Arc<AtomicU64>,
     asked: u64,
     timeout_ms: u64,
+    /// Whether its key is there, which tells others where the session is.
+    is_placed: bool,
 }
 
 pub struct Etcd {
-    client: Client,
+    members: Arc<Members>,
     root: String,
     /// This front end.
     name: String,
@@ -94,9 +96,20 @@ impl Etcd {
     /// Connects, and reads all there is; with the sessions whose leases are over.
     pub async fn open(place: &Place, tls: Option<&Tls>) -> Result<(Etcd, Tree, Vec<i64>), Error> {
         let fail = |why: String| Error::Unavailable { place: format!("etcd://{place}"), why };
-        let client = connect(place, tls, PATIENCE * 3).await.map_err(|error| fail(error.to_string()))?;
+        let members = Members::connect(place, tls).await.map_err(|error| fail(error.to_string()))?;
         let root = place.path.clone();
-        let all = read(&client, &root).await.map_err(|error| fail(error.to_string()))?;
+        let mut tried = 1;
+        let all = loop {
+            let member = members.one().await;
+            match timeout(PATIENCE * 3, read(&member.client, &root)).await {
+                Ok(Ok(all)) => break all,
+                Ok(Err(error)) if tried == place.servers.len() => return Err(fail(error.to_string())),
+                Err(_) if tried == place.servers.len() => return Err(fail("no answer in time".to_owned())),
+                _ => members.failed(&member).await,
+            }
+            tried += 1;
+        };
+        let members = Arc::new(members);
         let prefix = format!("{root}/r/");
         let mut records = Vec::new();
         let (mut revision, mut leases) = (0, Vec::new());
@@ -115,9 +128,9 @@ impl Etcd {
         let over = tree.sessions().map(|(id, _)| id).filter(|id| !leases.contains(id)).collect();
         let name = uuid::Uuid::new_v4().to_string();
         let (sender, news) = mpsc::channel(1024);
-        tokio::spawn(follow(client.clone(), root.clone(), name.clone(), all.1, sender));
+        tokio::spawn(follow(members.clone(), root.clone(), name.clone(), all.1, sender));
         let etcd = Etcd {
-            client,
+            members,
             root,
             name,
             writes: 0,
@@ -164,10 +177,14 @@ impl Etcd {
             });
             if let Key::Session(id) = key {
                 match record {
-                    Some(_) if self.leases.contains_key(id) => {}
+                    Some(_) if self.leases.get(id).is_some_and(|lease| lease.is_placed) => {}
                     Some(_) => {
-                        let timeout_ms = timeouts.iter().find(|(of, _)| of == id).map_or(0, |(_, ms)| *ms);
-                        self.grant(*id, timeout_ms).await;
+                        // One that came too late has its lease already, and is not late once more for that.
+                        if !self.leases.contains_key(id) {
+                            let timeout_ms =
+                                timeouts.iter().find(|(of, _)| of == id).map_or(0, |(_, ms)| *ms);
+                            self.grant(*id, timeout_ms).await;
+                        }
                         let with = PutOptions::new().with_lease(*id);
                         operations.push(TxnOp::put(self.lease_key(*id), self.name.as_str(), Some(with)));
                     }
@@ -194,6 +211,17 @@ impl Etcd {
         }
     }
 
+    /// What was written holds where these sessions are.
+    pub fn placed(&mut self, records: &[(Key, Option<Bytes>)]) {
+        for (key, _) in records {
+            if let Key::Session(id) = key
+                && let Some(lease) = self.leases.get_mut(id)
+            {
+                lease.is_placed = true;
+            }
+        }
+    }
+
     fn head_key(&self) -> String {
         format!("{}/r/{HEAD}", self.root)
     }
@@ -204,29 +232,37 @@ impl Etcd {
             0 => Compare::create_revision(self.head_key(), CompareOp::Equal, 0),
             known => Compare::mod_revision(self.head_key(), CompareOp::Equal, known),
         };
-        let mut client = self.client.clone();
-        match timeout(PATIENCE, client.txn(Txn::new().when([unmoved]).and_then(operations))).await {
-            Ok(Ok(answer)) => {
-                let revision = answer.header().map_or(0, etcd_client::ResponseHeader::revision);
-                Some(answer.succeeded().then_some(revision))
-            }
-            Ok(Err(error)) => {
-                tracing::warn!(%error, "writing to etcd");
-                None
-            }
-            Err(_) => {
-                tracing::warn!("writing to etcd: no answer in time");
-                None
-            }
-        }
+        let transaction = Txn::new().when([unmoved]).and_then(operations);
+        let answer = self.ask("writing to etcd", async |mut client| client.txn(transaction).await).await?;
+        let revision = answer.header().map_or(0, etcd_client::ResponseHeader::revision);
+        Some(answer.succeeded().then_some(revision))
+    }
+
+    /// One attempt of a request. None if it failed, or had no answer in time; the next goes to another member.
+    async fn ask<T>(
+        &self,
+        doing: &str,
+        request: impl AsyncFnOnce(Client) -> Result<T, EtcdError>,
+    ) -> Option<T> {
+        let member = self.members.one().await;
+        let why = match timeout(PATIENCE, request(member.client.clone())).await {
+            Ok(Ok(answer)) => return Some(answer),
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => "no answer in time".to_owned(),
+        };
+        tracing::warn!(why, server = %member.server, "{doing}");
+        self.members.failed(&member).await;
+        None
+    }
+
+    async fn head_found(&self, doing: &str) -> Option<etcd_client::GetResponse> {
+        self.ask(doing, async |mut client| client.get(self.head_key(), None).await).await
     }
 
     /// Moves the head, so that a write whose answer is lost is done already, or never.
     async fn fence(&self, known: i64) {
         loop {
-            let mut client = self.client.clone();
-            let found = timeout(PATIENCE, client.get(self.head_key(), None)).await;
-            if let Ok(Ok(found)) = found {
+            if let Some(found) = self.head_found("looking for a write without an answer").await {
                 let head = found.kvs().first();
                 if head.map_or(0, etcd_client::KeyValue::mod_revision) != known {
                     return;
@@ -247,11 +283,8 @@ impl Etcd {
     /// The head's revision as etcd has it now.
     pub async fn latest(&self) -> i64 {
         loop {
-            let mut client = self.client.clone();
-            match timeout(PATIENCE, client.get(self.head_key(), None)).await {
-                Ok(Ok(found)) => return found.kvs().first().map_or(0, etcd_client::KeyValue::mod_revision),
-                Ok(Err(error)) => tracing::warn!(%error, "asking etcd for the last change"),
-                Err(_) => tracing::warn!("asking etcd for the last change: no answer in time"),
+            if let Some(found) = self.head_found("asking etcd for the last change").await {
+                return found.kvs().first().map_or(0, etcd_client::KeyValue::mod_revision);
             }
             tokio::time::sleep(AGAIN).await;
         }
@@ -259,57 +292,46 @@ impl Etcd {
 
     async fn grant(&mut self, id: i64, timeout_ms: i32) {
         let asked = self.now();
-        loop {
-            let options = LeaseGrantOptions::new().with_id(id);
-            let mut client = self.client.clone();
-            match timeout(PATIENCE, client.lease_grant(ttl(timeout_ms), Some(options))).await {
-                Ok(Ok(_)) => break,
+        let options = LeaseGrantOptions::new().with_id(id);
+        let grant =
+            async |mut client: Client| match client.lease_grant(ttl(timeout_ms), Some(options.clone())).await
+            {
                 // An earlier attempt, of which we have not heard.
-                Ok(Err(EtcdError::GRpcStatus(status))) if status.message().contains("already exists") => {
-                    break;
-                }
-                Ok(Err(error)) => tracing::warn!(%error, "asking etcd for a lease"),
-                Err(_) => tracing::warn!("asking etcd for a lease: no answer in time"),
-            }
+                Err(EtcdError::GRpcStatus(status)) if status.message().contains("already exists") => Ok(()),
+                granted => granted.map(drop),
+            };
+        while self.ask("asking etcd for a lease", grant).await.is_none() {
             tokio::time::sleep(AGAIN).await;
         }
-        self.hold(id, timeout_ms, asked);
+        self.hold(id, timeout_ms, asked, false);
     }
 
-    fn hold(&mut self, id: i64, timeout_ms: i32, asked: u64) {
+    fn hold(&mut self, id: i64, timeout_ms: i32, asked: u64, is_placed: bool) {
         let (nudge, nudged) = mpsc::channel(1);
         let kept = Arc::new(AtomicU64::new(asked));
-        tokio::spawn(keep(self.client.clone(), id, nudged, kept.clone(), self.started));
+        tokio::spawn(keep(self.members.clone(), id, nudged, kept.clone(), self.started));
         let timeout_ms = u64::try_from(timeout_ms).unwrap_or_default();
-        self.leases.insert(id, Lease { nudge, kept, asked, timeout_ms });
+        self.leases.insert(id, Lease { nudge, kept, asked, timeout_ms, is_placed });
     }
 
     /// Takes a session over from another front end, or goes on with it. False if its lease is over.
     pub async fn adopt(&mut self, id: i64, timeout_ms: i32) -> bool {
         let asked = self.now();
-        let kept = async {
-            let (mut keeper, mut answers) = self.client.clone().lease_keep_alive(id).await?;
+        let with = PutOptions::new().with_lease(id);
+        let kept = async |mut client: Client| {
+            let (mut keeper, mut answers) = client.lease_keep_alive(id).await?;
             keeper.keep_alive().await?;
-            let answer = answers.message().await?;
-            let with = PutOptions::new().with_lease(id);
-            let lasts = answer.is_some_and(|answer| answer.ttl() > 0);
+            let lasts = answers.message().await?.is_some_and(|answer| answer.ttl() > 0);
             if lasts {
-                self.client.clone().put(self.lease_key(id), self.name.as_str(), Some(with)).await?;
+                client.put(self.lease_key(id), self.name.as_str(), Some(with)).await?;
             }
-            Ok::<bool, EtcdError>(lasts)
+            Ok(lasts)
         };
-        match timeout(PATIENCE, kept).await {
-            Ok(Ok(true)) => {
-                self.hold(id, timeout_ms, asked);
-                true
-            }
-            Ok(Ok(false)) => false,
-            Ok(Err(error)) => {
-                tracing::info!(%error, session = format!("{id:#x}"), "taking a session over");
-                false
-            }
-            Err(_) => false,
+        let lasts = self.ask("taking a session over", kept).await.unwrap_or(false);
+        if lasts {
+            self.hold(id, timeout_ms, asked, true);
         }
+        lasts
     }
 
     pub fn forget(&mut self, id: i64) {
@@ -340,15 +362,17 @@ impl Etcd {
 
 /// Keeps a lease each time it is nudged, until nobody can.
 async fn keep(
-    client: Client,
+    members: Arc<Members>,
     id: i64,
     mut nudged: mpsc::Receiver<()>,
     kept: Arc<AtomicU64>,
     started: Instant,
 ) {
     'stream: loop {
-        let mut client = client.clone();
+        let member = members.one().await;
+        let mut client = member.client.clone();
         let Ok(Ok((mut keeper, mut answers))) = timeout(PATIENCE, client.lease_keep_alive(id)).await else {
+            members.failed(&member).await;
             if nudged.recv().await.is_none() {
                 return;
             }
@@ -364,7 +388,10 @@ async fn keep(
                 Ok(Ok(Some(answer))) if answer.ttl() > 0 => kept.store(asked, Ordering::Relaxed),
                 // The watch tells that it is over.
                 Ok(Ok(Some(_))) => return,
-                _ => continue 'stream,
+                _ => {
+                    members.failed(&member).await;
+                    continue 'stream;
+                }
             }
         }
         return;
@@ -409,11 +436,13 @@ async fn read(client: &Client, root: &str) -> Result<(Vec<Found>, i64), EtcdErro
 }
 
 /// Tells of all changes from a revision on.
-async fn follow(client: Client, root: String, name: String, read: i64, news: mpsc::Sender<News>) {
+async fn follow(members: Arc<Members>, root: String, name: String, read: i64, news: mpsc::Sender<News>) {
     let mut seen = read;
     loop {
         let options = WatchOptions::new().with_prefix().with_start_revision(seen + 1);
-        let watching = timeout(PATIENCE, client.clone().watch(format!("{root}/"), Some(options))).await;
+        let member = members.one().await;
+        let watching =
+            timeout(PATIENCE, member.client.clone().watch(format!("{root}/"), Some(options))).await;
         if let Ok(Ok(mut watch)) = watching {
             while let Ok(Some(message)) = watch.message().await {
                 if message.compact_revision() > seen {
@@ -434,7 +463,8 @@ async fn follow(client: Client, root: String, name: String, read: i64, news: mps
         if news.is_closed() {
             return;
         }
-        tracing::debug!("the watch of etcd broke; watching again");
+        tracing::debug!(server = %member.server, "the watch of etcd broke; watching again");
+        members.failed(&member).await;
         tokio::time::sleep(AGAIN).await;
     }
 }

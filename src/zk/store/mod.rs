@@ -4,6 +4,7 @@
 
 pub mod etcd;
 mod file;
+mod members;
 
 use std::path::PathBuf;
 
