@@ -57,6 +57,9 @@ fn main() {
                 "executor_bytes": memory})
         );
         scheduler.teardown();
+        // Those that outlive their agent would end during what is measured next.
+        let work_dir = cluster.work_dir(0).display().to_string();
+        wait_for("the end of all executors", || executors(&work_dir).is_empty().then_some(()));
     }
     println!(
         "Apache Mesos's agent: SKIPPED, the package that is run here lacks the programs that its tasks run in"

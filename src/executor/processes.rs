@@ -202,7 +202,7 @@ impl Processes {
                 self.places.remove(&task);
                 if let Some(pid) = self.pids.remove(&task) {
                     // What it left behind in its session.
-                    let _ = tree::signal(pid, PosixSignal::SIGKILL);
+                    let _ = tree::signal_beside(pid, PosixSignal::SIGKILL);
                 }
                 Event::Ended { task, end }
             }
@@ -232,7 +232,7 @@ impl Processes {
             Signal::Terminate => (PosixSignal::SIGTERM, "Sent SIGTERM to"),
             Signal::Kill => (PosixSignal::SIGKILL, "Killed"),
         };
-        match tree::signal(*pid, signal) {
+        match tree::signal_beside(*pid, signal) {
             Ok(trees) => {
                 info!("{sent} the following process trees:");
                 trees.lines().for_each(|line| info!("{line}"));

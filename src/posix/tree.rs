@@ -9,6 +9,8 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt::Write;
 use std::io;
+use std::path::Path;
+use std::sync::LazyLock;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -17,6 +19,9 @@ use procfs::process::Stat;
 
 /// Rounds of looking for processes that were forked while their parents were being stopped.
 const ROUNDS: usize = 100;
+
+/// Rounds that must have found nothing new.
+const QUIET: usize = 2;
 
 /// A process, as one reading of /proc has it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,6 +54,35 @@ pub fn processes() -> io::Result<Processes> {
         }
     }
     Ok(all)
+}
+
+/// `top` and what is below it, without a look at the rest of the machine; all of it where the kernel does not list
+/// children (`CONFIG_PROC_CHILDREN`). One that ends during the reading may hide another: who must have them all looks
+/// again.
+pub fn below(top: i32) -> io::Result<Processes> {
+    static LISTED: LazyLock<bool> = LazyLock::new(|| Path::new("/proc/thread-self/children").exists());
+    if !*LISTED || process(top).is_none() {
+        return processes();
+    }
+    let mut all = Processes::new();
+    let mut queue = vec![top];
+    while let Some(pid) = queue.pop() {
+        if let Some(process) = process(pid)
+            && all.insert(pid, process).is_none()
+        {
+            queue.extend(children(pid));
+        }
+    }
+    Ok(all)
+}
+
+/// What the threads of a process started, or adopted.
+fn children(pid: i32) -> Vec<i32> {
+    let threads = std::fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    let lists = threads.filter_map(|thread| std::fs::read_to_string(thread.path().join("children")).ok());
+    lists
+        .flat_map(|list| list.split_whitespace().filter_map(|pid| pid.parse().ok()).collect::<Vec<_>>())
+        .collect()
 }
 
 fn process(pid: i32) -> Option<Process> {
@@ -156,10 +190,20 @@ impl Index {
 ///
 /// The tree is stopped while it is walked, so that it cannot fork away, and continued afterwards.
 pub fn signal(root: i32, signal: Signal) -> io::Result<String> {
+    signal_among(processes, root, signal)
+}
+
+/// The same below our parent alone, which adopts what `root` leaves behind: it is a subreaper, or init.
+pub fn signal_beside(root: i32, signal: Signal) -> io::Result<String> {
+    signal_among(|| below(Pid::parent().as_raw()), root, signal)
+}
+
+fn signal_among(look: impl Fn() -> io::Result<Processes>, root: i32, signal: Signal) -> io::Result<String> {
     let own = Pid::this().as_raw();
     let mut stopped = BTreeMap::new();
+    let mut quiet = 0;
     for _ in 0..ROUNDS {
-        let all = processes()?;
+        let all = look()?;
         let mut new = false;
         for pid in members(root, &all) {
             if pid == own || pid <= 1 || stopped.contains_key(&pid) {
@@ -168,7 +212,8 @@ pub fn signal(root: i32, signal: Signal) -> io::Result<String> {
             stopped.insert(pid, all[&pid]);
             new |= send(pid, Signal::SIGSTOP);
         }
-        if !new {
+        quiet = if new { 0 } else { quiet + 1 };
+        if quiet == QUIET {
             break;
         }
     }
@@ -328,6 +373,20 @@ mod tests {
         let processes = all(&[(1, 0, 1, 1), (30, 1, 20, 20), (31, 1, 31, 20), (40, 1, 40, 40)]);
         assert_eq!(members(20, &processes), BTreeSet::from([30, 31]));
         assert_eq!(members(99, &processes), BTreeSet::new());
+    }
+
+    #[test]
+    fn what_is_below_a_process_is_seen_without_the_rest() {
+        let mut command = Command::new("/bin/sh");
+        command.args(["-c", "sleep 1001 & sleep 1002 & echo; wait"]).stdout(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        std::io::Read::read_exact(child.stdout.as_mut().unwrap(), &mut [0]).unwrap();
+        let root = child.id() as i32;
+        let found = below(root).unwrap();
+        assert_eq!(found.len(), 3, "{found:?}");
+        assert_eq!(descendants(root, &processes().unwrap()), descendants(root, &found));
+        signal(root, Signal::SIGKILL).unwrap();
+        child.wait().unwrap();
     }
 
     #[test]

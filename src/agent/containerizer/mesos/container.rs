@@ -390,7 +390,7 @@ async fn force(supervisor: &mut Supervisor) {
     let pid = supervisor.pid();
     warn!(pid, "a container takes long to destroy, killing its processes one by one");
     let kill = move || {
-        let all = tree::processes().unwrap_or_default();
+        let all = tree::below(pid).unwrap_or_default();
         for pid in tree::descendants(pid, &all) {
             tree::send(pid, Signal::SIGKILL);
         }

@@ -263,8 +263,9 @@ fn wait(leader: Pid, signals: &SigSet, killer: Option<&Killer>) -> End {
         if let Some(killer) = killer {
             killer.kill();
         }
-        let all = tree::processes().unwrap_or_default();
-        for pid in tree::descendants(Pid::this().as_raw(), &all) {
+        let own = Pid::this().as_raw();
+        let all = tree::below(own).unwrap_or_default();
+        for pid in tree::descendants(own, &all) {
             tree::send(pid, Signal::SIGKILL);
         }
         if !reap(leader, &mut end) {
