@@ -169,6 +169,29 @@ pub struct Cluster {
     pub agents: Vec<Process>,
     pub master: Process,
     pub dir: tempfile::TempDir,
+    /// Dropped last: executors outlive their agents, some for ever.
+    _strays: Strays,
+}
+
+/// Ends executors of agents that worked below a folder, once those are gone.
+struct Strays(PathBuf);
+
+impl Drop for Strays {
+    fn drop(&mut self) {
+        let wanted = format!("MESOS_DIRECTORY={}/", self.0.display()).into_bytes();
+        for entry in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
+            let pid = entry.file_name().to_str().and_then(|name| name.parse().ok());
+            let environment = std::fs::read(entry.path().join("environ")).unwrap_or_default();
+            let is_one = environment.split(|byte| *byte == 0).any(|variable| variable.starts_with(&wanted));
+            if let Some(pid) = pid.filter(|_| is_one) {
+                // What is above it ends with it.
+                let _ = nix::sys::signal::kill(
+                    nix::unistd::Pid::from_raw(pid),
+                    nix::sys::signal::Signal::SIGKILL,
+                );
+            }
+        }
+    }
 }
 
 impl Cluster {
@@ -198,7 +221,8 @@ impl Cluster {
         agent_flags: &[&str],
     ) -> Cluster {
         open_to_all(dir.path());
-        let mut cluster = Cluster { port, agent_ports: vec![], agents: vec![], master, dir };
+        let strays = Strays(dir.path().to_owned());
+        let mut cluster = Cluster { port, agent_ports: vec![], agents: vec![], master, dir, _strays: strays };
         wait_for("master", || cluster.get("/health").ok());
         for index in 0..agents {
             cluster.add_agent(index, agent_flags);
