@@ -9,6 +9,9 @@
     reason = "a bench reads clocks and starts processes"
 )]
 
+#[allow(dead_code, reason = "other benches use the rest")]
+#[path = "cluster/setting.rs"]
+mod setting;
 #[path = "../tests/support/mod.rs"]
 mod support;
 
@@ -16,18 +19,14 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
+use setting::number;
 use support::scheduler::{Scheduler, command_task, framework, scalar, with};
 use support::{Cluster, wait_for};
 
 const RESOURCES: &str = "--resources=cpus:10000;mem:1000000;disk:1000000;ports:[31000-32000]";
 
-fn setting(name: &str, default: usize) -> usize {
-    let given = std::env::var(name).ok().filter(|text| !text.is_empty());
-    given.map_or(default, |text| text.parse().unwrap_or_else(|_| panic!("{name} is a number")))
-}
-
 fn main() {
-    let (tasks, single) = (setting("TASKS", 500), setting("SINGLE", 200));
+    let (tasks, single) = (number("TASKS", 500), number("SINGLE", 200));
     for (name, checkpoint, flags) in [
         ("command tasks", false, &["--launcher=posix"] as &[&str]),
         ("command tasks, checkpointed", true, &["--launcher=posix"]),

@@ -5,13 +5,12 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use clap::builder::PossibleValuesParser;
-use clap::error::ErrorKind;
 use clap::{Arg, Command, ValueHint};
 use clap_complete::Shell;
 
 use super::COMMANDS;
+use super::shell;
 use super::tree::tree;
-use crate::ctl::USAGE;
 use crate::flags::help;
 
 pub fn command() -> Command {
@@ -39,15 +38,9 @@ fn man_command() -> Command {
 
 /// The value of the one argument, or the status to end with.
 fn one_value(command: Command, program: &str, args: Vec<OsString>, name: &str) -> Result<String, ExitCode> {
-    let command = command.bin_name(program).no_binary_name(true);
-    match command.try_get_matches_from(args) {
-        Ok(matches) => Ok(matches.get_one::<String>(name).cloned().unwrap_or_default()),
-        Err(error) => {
-            error.print().ok();
-            let asked = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
-            Err(ExitCode::from(if asked { 0 } else { USAGE }))
-        }
-    }
+    shell::line(command, program, args, |matches| {
+        Ok(matches.get_one::<String>(name).cloned().unwrap_or_default())
+    })
 }
 
 pub fn run(program: &str, args: Vec<OsString>) -> ExitCode {

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory as _, FromArgMatches as _};
 
-use super::execute;
+use super::{execute, shell};
 use crate::ctl::args::Cli;
 use crate::ctl::{self, Done};
 use crate::flags::help;
@@ -16,17 +16,9 @@ pub fn command(program: &str) -> clap::Command {
 }
 
 pub fn run(program: &str, args: Vec<OsString>) -> ExitCode {
-    let cli = command(program)
-        .no_binary_name(true)
-        .try_get_matches_from(args)
-        .and_then(|matches| Cli::from_arg_matches(&matches));
-    let cli = match cli {
+    let cli = match shell::line(command(program), program, args, Cli::from_arg_matches) {
         Ok(cli) => cli,
-        Err(error) => {
-            // Help and version go to stdout; a reader that went away is no failure.
-            error.print().ok();
-            return ExitCode::from(if error.use_stderr() { ctl::USAGE } else { 0 });
-        }
+        Err(status) => return status,
     };
     match ctl::run(cli) {
         Ok(Done::Success) => ExitCode::SUCCESS,

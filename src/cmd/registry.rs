@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
-use crate::ctl::USAGE;
+use super::shell;
 use crate::flags::help;
 use crate::proto::internal::Registry as Message;
 use crate::proto::{Spelling, json};
@@ -79,15 +79,9 @@ pub fn command() -> clap::Command {
 }
 
 pub fn run(program: &str, args: Vec<OsString>) -> ExitCode {
-    let command = command().bin_name(program).display_name(program).no_binary_name(true);
-    let cli = command.try_get_matches_from(args).and_then(|matches| Cli::from_arg_matches(&matches));
-    let cli = match cli {
+    let cli = match shell::line(command().display_name(program), program, args, Cli::from_arg_matches) {
         Ok(cli) => cli,
-        Err(error) => {
-            // Help goes to stdout; a reader that went away is no failure.
-            error.print().ok();
-            return ExitCode::from(if error.use_stderr() { USAGE } else { 0 });
-        }
+        Err(status) => return status,
     };
     match perform(cli.what) {
         Ok(text) => {

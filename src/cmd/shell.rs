@@ -1,14 +1,34 @@
-//! What commands that serve have in common: the log, the runtime, signals, the exit status.
+//! What commands have in common: reading their line, and of those that serve the log, the runtime, signals, the exit
+//! status.
 
 use std::error::Error;
+use std::ffi::OsString;
 use std::process::ExitCode;
 
+use clap::ArgMatches;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::error;
 
+use crate::ctl::USAGE;
 use crate::flags::common::Logging;
 use crate::flags::help;
 use crate::logging::{self, Log};
+
+/// What a line says of a command that has no table of flags, by `of`; or the status to end with, once help, the
+/// version or what is wrong has been shown.
+pub fn line<T>(
+    command: clap::Command,
+    program: &str,
+    args: Vec<OsString>,
+    of: impl FnOnce(&ArgMatches) -> Result<T, clap::Error>,
+) -> Result<T, ExitCode> {
+    let command = command.bin_name(program).no_binary_name(true);
+    command.try_get_matches_from(args).and_then(|matches| of(&matches)).map_err(|error| {
+        // Help goes to stdout; a reader that went away is no failure.
+        error.print().ok();
+        ExitCode::from(if error.use_stderr() { USAGE } else { 0 })
+    })
+}
 
 /// A command that serves.
 pub struct Program {

@@ -12,7 +12,7 @@ use std::time::Duration;
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
 
 pub use self::serve::table;
-use crate::ctl::USAGE;
+use super::shell;
 use crate::flags::help;
 
 /// A ZooKeeper for those who have none, and a look into any.
@@ -111,15 +111,9 @@ pub fn run(program: &str, args: Vec<OsString>) -> ExitCode {
     if args.first().is_some_and(|word| word == "serve") {
         return serve::run(&format!("{program} serve"), args[1..].to_vec());
     }
-    let command = command().bin_name(program).display_name(program).no_binary_name(true);
-    let cli = command.try_get_matches_from(args).and_then(|matches| Cli::from_arg_matches(&matches));
-    let cli = match cli {
+    let cli = match shell::line(command().display_name(program), program, args, Cli::from_arg_matches) {
         Ok(cli) => cli,
-        Err(error) => {
-            // Help goes to stdout; a reader that went away is no failure.
-            error.print().ok();
-            return ExitCode::from(if error.use_stderr() { USAGE } else { 0 });
-        }
+        Err(status) => return status,
     };
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
     let done = match runtime {
